@@ -1,0 +1,216 @@
+"""Save and load a model: `manifest.json` and `arrays.npz`, both inert.
+
+Nothing is pickled; a loaded file is data, checked against the manifest's hash, names, types, shapes
+and ranges before any of it reaches the kernel, which has no bounds checks of its own.
+
+The format number grows by one whenever a file written before can no longer be read as it was meant:
+another hash, another fold, another meaning of a field. `load` refuses every number but its own.
+"""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.errors import ArtifactError
+
+FORMAT = 1
+LIMIT = 64 * 1024 * 1024  # bytes of arrays that a file may hold
+MANIFEST, ARRAYS, TAXONOMY, CURRENT = "manifest.json", "arrays.npz", "taxonomy.toml", "current"
+
+# name -> (dtype, number of dimensions)
+_SHAPES: dict[str, tuple[type, int]] = {
+    "fold_sources": (np.uint32, 1),
+    "fold_targets": (np.uint32, 1),
+    "fold_starts": (np.uint32, 1),
+    "fold_kinds": (np.uint8, 1),
+    "gram_keys": (np.uint64, 1),
+    "gram_rows": (np.int8, 2),
+    "gram_scale": (np.float32, 1),
+    "word_keys": (np.uint64, 1),
+    "word_rows": (np.int8, 2),
+    "word_scale": (np.float32, 1),
+    "word_log_frequencies": (np.float32, 1),
+    "word_weights": (np.uint8, 1),
+    "bias": (np.float32, 1),
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model says of itself; all of it JSON.
+
+    `schemes` are the columns in order. `temperature` divides the scores. `thresholds` are the least
+    category probabilities at which an answer is given, by category; 2.0 means never.
+    `scheme_threshold` is the least share of its category's probability at which a scheme is sure.
+    """
+
+    version: str
+    taxonomy: str
+    schemes: tuple[str, ...]
+    temperature: float
+    thresholds: Mapping[str, float]
+    scheme_threshold: float
+    sha256: str = ""
+    format: int = FORMAT
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The manifest as JSON can hold it."""
+        return asdict(self)
+
+
+def save(folder: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> Manifest:
+    """Write a model whole or not at all; its version ends in a hash of what it answers with."""
+    stream = io.BytesIO()
+    np.savez(stream, **{name: arrays[name] for name in _SHAPES})
+    content = stream.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    known = asdict(manifest) | {"sha256": digest, "metrics": {}}
+    release = manifest.version.split("-")[0]
+    whole = hashlib.sha256(json.dumps(known | {"version": release}, sort_keys=True).encode())
+    known |= {"version": f"{release}-{whole.hexdigest()[:10]}", "metrics": dict(manifest.metrics)}
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / ARRAYS, content)
+    _write(folder / MANIFEST, (json.dumps(known, indent=1, ensure_ascii=False) + "\n").encode())
+    return Manifest(**known)
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def locate(folder: Path) -> Path:
+    """The folder of one model: itself, or what `current` names in a folder of models."""
+    if (folder / MANIFEST).is_file():
+        return folder
+    pointer = folder / CURRENT
+    if not pointer.is_file():
+        raise ArtifactError(
+            f"{folder}: neither {MANIFEST} nor a file {CURRENT!r} that names a model is here; "
+            "give the folder of a model or of promoted models"
+        )
+    name = pointer.read_text("utf-8").strip()
+    if not name or name in (".", "..") or Path(name).name != name:
+        raise ArtifactError(f"{pointer}: must hold the name of one folder beside it")
+    if not (folder / name / MANIFEST).is_file():
+        raise ArtifactError(f"{pointer}: names {name!r}, but there is no model in it")
+    return folder / name
+
+
+def load(folder: Path) -> tuple[Manifest, dict[str, np.ndarray]]:
+    """Read a model; raises ArtifactError, with everything that can be wrong named."""
+    manifest = _read_manifest(folder / MANIFEST)
+    path = folder / ARRAYS
+    try:
+        if path.stat().st_size > LIMIT:
+            raise ArtifactError(f"{path}: larger than {LIMIT} bytes; this is no model of Ruse")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); copy the model again") from error
+    if hashlib.sha256(content).hexdigest() != manifest.sha256:
+        raise ArtifactError(f"{path}: does not have the hash that {MANIFEST} names; copy it again")
+    arrays = _read_arrays(path, content)
+    _check(path, manifest, arrays)
+    return manifest, arrays
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        known = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ArtifactError(f"{path}: is not JSON in UTF-8; copy the model again") from error
+    if not isinstance(known, dict) or known.get("format") != FORMAT:
+        found = known.get("format") if isinstance(known, dict) else None
+        raise ArtifactError(
+            f"{path}: has format {str(found)[:20]}, this Ruse reads {FORMAT}; "
+            "retrain, or use the Ruse that wrote it"
+        )
+    try:
+        manifest = Manifest(**known | {"schemes": tuple(known["schemes"])})
+        sound = (
+            all(isinstance(x, str) for x in (manifest.version, manifest.taxonomy, manifest.sha256))
+            and all(isinstance(x, str) for x in manifest.schemes)
+            and 0 < len(manifest.schemes) <= 4096
+            and np.isfinite(manifest.temperature)
+            and manifest.temperature > 0
+            and np.isfinite(manifest.scheme_threshold)
+            and all(np.isfinite(x) for x in manifest.thresholds.values())
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path}: lacks a field or has an unknown one; copy it again") from error
+    if not sound:
+        raise ArtifactError(f"{path}: a field has a value that no model of Ruse has")
+    return manifest
+
+
+def _read_arrays(path: Path, content: bytes) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
+            if sorted(names) != sorted(f"{name}.npy" for name in _SHAPES):
+                raise ArtifactError(f"{path}: does not hold exactly the arrays of a model")
+            if sum(member.file_size for member in members) > LIMIT or any(
+                member.compress_type != zipfile.ZIP_STORED for member in members
+            ):
+                raise ArtifactError(f"{path}: holds compressed or overlong arrays")
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {name: file[name] for name in _SHAPES}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, SyntaxError) as error:
+        raise ArtifactError(f"{path}: is not an archive of plain arrays") from error
+
+
+def _check(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> None:
+    faults = []
+    for name, (dtype, dimensions) in _SHAPES.items():
+        array = arrays[name]
+        if array.dtype != dtype or array.ndim != dimensions:
+            faults.append(f"{name} is {array.dtype} with {array.ndim} dimensions")
+        elif array.dtype.kind == "f" and not np.isfinite(array).all():
+            faults.append(f"{name} holds a NaN or an infinity")
+    if not faults:
+        columns = arrays["bias"].size
+        grams, words = arrays["gram_keys"].size, arrays["word_keys"].size
+        starts = arrays["fold_starts"].astype(np.int64)
+        expected = {
+            "gram_rows": (grams, columns),
+            "word_rows": (words, columns),
+            "gram_scale": (columns,),
+            "word_scale": (columns,),
+            "word_log_frequencies": (words,),
+            "word_weights": (words,),
+            "fold_targets": arrays["fold_sources"].shape,
+            "fold_kinds": starts.shape,
+        }
+        faults += [
+            f"{name} has shape {arrays[name].shape}, not {shape}"
+            for name, shape in expected.items()
+            if arrays[name].shape != shape
+        ]
+        if columns % 16 or columns < len(manifest.schemes):
+            faults.append(f"bias has {columns} columns for {len(manifest.schemes)} schemes")
+        if starts.size == 0 or starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= 0x20000:
+            faults.append("fold_starts does not cover the code points in order")
+        if (arrays["fold_sources"] >= 0x20000).any() or (arrays["fold_targets"] > 0x10FFFF).any():
+            faults.append("the fold names code points that do not exist")
+        if (arrays["fold_kinds"] > 6).any():
+            faults.append("fold_kinds holds an unknown kind")
+    if faults:
+        raise ArtifactError(f"{path}: {'; '.join(faults)}")

@@ -1,0 +1,196 @@
+"""The classifier: texts in, predictions out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model import artifact, fold, kernel, taxonomy
+from model.errors import ArtifactError, TextError
+from model.evidence import Explanation, explain
+from model.kernel import Table, Words
+from model.taxonomy import Taxonomy
+
+SHIPPED = Path(__file__).with_name("artifact")
+N_RANKED = 5
+
+# A text of so few letters and digits says too little to be sure of.
+SHORTEST = 10
+# The share of words that must be in the vocabulary, and of letters in a script that the model reads.
+LEAST_KNOWN = 0.5
+LEAST_READABLE = 0.5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one text.
+
+    `category` is always the most probable one and `scheme` the most probable one under it; the
+    flags say whether to believe them. Probabilities are calibrated, 0 to 1; `scheme_probability` is
+    that of the scheme among all schemes. `ranked` holds the five most probable categories.
+    """
+
+    category: str
+    category_probability: float
+    scheme: str
+    scheme_probability: float
+    scheme_sure: bool
+    needs_review: bool
+    review_reason: str | None
+    ranked: tuple[tuple[str, float], ...]
+    model: str
+    taxonomy: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The prediction as the command line and the service write it."""
+        return {
+            **self.__dict__,
+            "ranked": [{"category": name, "probability": share} for name, share in self.ranked],
+        }
+
+
+class Classifier:
+    """Names categories and schemes of texts; has no state but its tables, so threads may share it."""
+
+    def __init__(
+        self, manifest: artifact.Manifest, arrays: dict[str, np.ndarray], tree: Taxonomy
+    ) -> None:
+        if tuple(tree.scheme_ids) != tuple(manifest.schemes):
+            raise ArtifactError(
+                f"model {manifest.version} has other schemes than taxonomy {tree.version}; "
+                "retrain, or keep the taxonomy.toml it was trained with beside it"
+            )
+        missing = set(tree.category_ids) ^ set(manifest.thresholds)
+        if missing:
+            raise ArtifactError(f"model {manifest.version}: thresholds lack {sorted(missing)}")
+        self.manifest = manifest
+        self.taxonomy = tree
+        self.fold = fold.unpack(arrays)
+        self.grams = Table(kernel.index(arrays["gram_keys"]), arrays["gram_rows"])
+        self.words = Words(
+            kernel.index(arrays["word_keys"]),
+            arrays["word_rows"],
+            arrays["word_log_frequencies"],
+            arrays["word_weights"],
+        )
+        self.gram_scale = arrays["gram_scale"]
+        self.word_scale = arrays["word_scale"]
+        self.bias = arrays["bias"]
+        self.category_index = np.array(tree.category_index, np.int64)
+        self._thresholds = np.array([manifest.thresholds[c] for c in tree.category_ids], np.float32)
+
+    def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Scores float32 (n_texts, n_columns) before the temperature; statistics (n_texts, 7)."""
+        codes, offsets = encode(texts)
+        scores = np.empty((len(texts), self.bias.size), np.float32)
+        statistics = np.empty((len(texts), kernel.N_STATISTICS), np.int32)
+        kernel.score(
+            codes, offsets, self.fold, self.grams, self.words,
+            self.gram_scale, self.word_scale, self.bias, scores, statistics,
+        )  # fmt: skip
+        return scores, statistics
+
+    def _answer(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scores, statistics = self.scores(texts)
+        schemes = np.empty((len(texts), len(self.manifest.schemes)), np.float32)
+        kernel.softmax(scores, self.manifest.temperature, schemes)
+        categories = np.empty((len(texts), len(self.taxonomy.category_ids)), np.float32)
+        kernel.roll_up(schemes, self.category_index, categories)
+        return schemes, categories, statistics
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Calibrated scheme probabilities, float32 (n_texts, n_schemes), columns as in the taxonomy."""
+        return self._answer(texts)[0]
+
+    def category_probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Calibrated category probabilities, float32 (n_texts, n_categories)."""
+        return self._answer(texts)[1]
+
+    def categories(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the most probable category (n_texts,) and its probability, float32 (n_texts,)."""
+        categories = self._answer(texts)[1]
+        best = categories.argmax(axis=1)
+        return best, categories[np.arange(len(best)), best]
+
+    def classify(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction a text. Raises TextError for what is no str, naming its index."""
+        schemes, categories, statistics = self._answer(texts)
+        order = np.argsort(-categories, axis=1, kind="stable")[:, :N_RANKED]
+        best = order[:, 0]
+        inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
+        scheme = inside.argmax(axis=1)
+        rows = np.arange(len(best))
+        chance = categories[rows, best]
+        scheme_chance = schemes[rows, scheme]
+        sure = scheme_chance >= self.manifest.scheme_threshold * chance
+        reasons = self._reasons(best, chance, statistics)
+        ranked_chance = np.take_along_axis(categories, order, axis=1)
+        names = self.taxonomy.category_ids
+        return [
+            Prediction(
+                names[best[i]],
+                float(chance[i]),
+                self.taxonomy.scheme_ids[scheme[i]],
+                float(scheme_chance[i]),
+                bool(sure[i]) and reasons[i] is None,
+                reasons[i] is not None,
+                reasons[i],
+                tuple((names[k], float(p)) for k, p in zip(order[i], ranked_chance[i], strict=True)),
+                self.manifest.version,
+                self.manifest.taxonomy,
+            )
+            for i in range(len(best))
+        ]
+
+    def _reasons(
+        self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray
+    ) -> list[str | None]:
+        """Why each text needs review, or None; the first reason that holds."""
+        columns = statistics.T.astype(np.float32)
+        readable = columns[kernel.CJK_TOKENS] + columns[kernel.LATIN_LETTERS]
+        letters = readable + columns[kernel.OTHER_LETTERS]
+        units = columns[kernel.LATIN_WORDS] + columns[kernel.CJK_TOKENS]
+        known = columns[kernel.KNOWN_LATIN] + columns[kernel.CJK_TOKENS]
+        foreign = readable < LEAST_READABLE * letters
+        short = columns[kernel.CHARACTERS] <= SHORTEST
+        unknown = known < LEAST_KNOWN * units
+        unsure = chance < self._thresholds[best]
+        reasons: list[str | None] = [None] * len(best)
+        for flags, reason in (
+            (unsure, "unsure"),
+            (unknown, "unknown_words"),
+            (short, "too_short"),
+            (foreign, "other_language"),
+        ):
+            for i in np.flatnonzero(flags):
+                reasons[i] = reason
+        return reasons
+
+    def explain(self, text: str, category: str | None = None) -> Explanation:
+        """Why the text has this category (default: the most probable one); see `model.evidence`."""
+        return explain(self, text, category)
+
+
+def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Code points of all texts, uint32, and where each starts, int64 (n_texts + 1,)."""
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    try:
+        joined = "".join(texts)
+    except TypeError:
+        at = next(i for i, text in enumerate(texts) if not isinstance(text, str))
+        raise TextError(f"texts[{at}] is {type(texts[at]).__name__}, not str") from None
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
+    return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32), offsets
+
+
+def load(folder: str | Path | None = None) -> Classifier:
+    """The shipped model, the model in `folder`, or the current one of a folder of models.
+
+    Raises ArtifactError (what is wrong with which file) and TaxonomyError.
+    """
+    home = artifact.locate(Path(folder)) if folder else SHIPPED
+    own = home / artifact.TAXONOMY
+    tree = taxonomy.load(own if own.is_file() else None)
+    return Classifier(*artifact.load(home), tree)

@@ -1,0 +1,1 @@
+"""Makes the model: corpora, words, fit, calibration, evaluation."""

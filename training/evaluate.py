@@ -1,0 +1,104 @@
+"""Evaluate: how right the answers are, with intervals, on sets that no model was fitted on."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.corpora import Example
+
+LEAST_ROWS = 5  # macro-F1 is over categories with at least so many rows
+SAMPLES = 1000  # of the bootstrap
+CORE = (
+    "fake_loan", "customer_service_impersonation", "fake_investment", "part_time_job",
+    "online_gambling", "law_enforcement_impersonation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval (percentile bootstrap over the rows)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def truths(examples: Sequence[Example], answers: Sequence[str], second: bool) -> list[str]:
+    """The true categories; where `second` is allowed and was answered, it counts as the truth."""
+    return [
+        answer if second and answer == example.second else example.category
+        for example, answer in zip(examples, answers, strict=True)
+    ]
+
+
+def f1_by_category(true: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
+    """F1 of every category that occurs among the truths or the answers."""
+    right = Counter(t for t, a in zip(true, answers, strict=True) if t == a)
+    asked, given = Counter(true), Counter(answers)
+    return {name: 2 * right[name] / (asked[name] + given[name]) for name in asked | given}
+
+
+def macro_f1(
+    examples: Sequence[Example], answers: Sequence[str], second: bool, names: Sequence[str]
+) -> float:
+    """Mean F1 over `names`; NaN where there are none."""
+    found = f1_by_category(truths(examples, answers, second), answers)
+    return float(np.mean([found.get(name, 0.0) for name in names])) if names else math.nan
+
+
+def large_enough(examples: Sequence[Example], least: int = LEAST_ROWS) -> list[str]:
+    """The categories with at least `least` rows, sorted."""
+    counts = Counter(example.category for example in examples)
+    return sorted(name for name, n in counts.items() if n >= least)
+
+
+def accuracy(examples: Sequence[Example], answers: Sequence[str], second: bool) -> float:
+    """Share of right answers."""
+    true = truths(examples, answers, second)
+    return float(np.mean([t == a for t, a in zip(true, answers, strict=True)]))
+
+
+def summarise(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, Any]:
+    """Macro-F1 and accuracy, strict and with the second category allowed, and F1 by category."""
+    names = large_enough(examples)
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(examples), (SAMPLES, len(examples)))
+    result: dict[str, Any] = {"rows": len(examples), "categories": len(names)}
+    for second, key in ((True, "second"), (False, "strict")):
+        true = np.array(truths(examples, answers, second))
+        given = np.array(answers)
+        sampled = [
+            (
+                np.mean([f1_by_category(true[d], given[d]).get(n, 0.0) for n in names]),
+                np.mean(true[d] == given[d]),
+            )
+            for d in draws
+        ]
+        low, high = np.quantile(np.array(sampled), (0.025, 0.975), axis=0)
+        result[f"macro_f1_{key}"] = Interval(
+            macro_f1(examples, answers, second, names), float(low[0]), float(high[0])
+        )
+        result[f"accuracy_{key}"] = Interval(
+            accuracy(examples, answers, second), float(low[1]), float(high[1])
+        )
+        counts = Counter(e.category for e in examples)
+        found = f1_by_category(list(true), answers)
+        result[f"f1_{key}"] = {name: (counts[name], found.get(name, 0.0)) for name in sorted(counts)}
+    return result
+
+
+def confusions(examples: Sequence[Example], answers: Sequence[str], most: int = 8) -> list[str]:
+    """The most frequent errors as `true -> answered (n)`, without any text."""
+    wrong = Counter(
+        (e.category, a)
+        for e, a in zip(examples, answers, strict=True)
+        if a not in (e.category, e.second)
+    )
+    return [f"{true} → {answered} ({n})" for (true, answered), n in wrong.most_common(most)]

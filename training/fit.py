@@ -1,0 +1,162 @@
+"""Fit: what the kernel sees of the examples, a linear model on it, and the tables it becomes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+
+from model.kernel import Fold
+from training import softmax
+from training.words import Emitted, Vocabulary, emit
+
+COLUMN_BLOCK = 16  # rows of the tables are padded to a multiple of this
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit depends on beside its examples. All of it goes into the manifest."""
+
+    strength: float = 3.0  # scikit-learn's C
+    meaning: float = 6.0  # λ: the meaning block's scale against its own mean length
+    most_grams: int = 140_000  # rows of the n-gram table
+    least_texts: int = 2  # in which an n-gram must stand
+    least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
+    balance: float = 0.5  # class weights: count ** -balance
+    steps: int = 250
+    copies: int = 2  # altered copies of each example, see `training.alter`
+    cue_weight: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns of a fit: n-grams by hash, with their idf, then the dimensions of meaning."""
+
+    keys: np.ndarray  # uint64 (n_grams,), sorted
+    idf: np.ndarray  # float32 (n_grams,)
+    vocabulary: Vocabulary
+    meaning_scale: float
+
+    def matrix(self, seen: Emitted) -> csr_matrix:
+        """Sparse (n_texts, n_grams + n_dimensions): idf * count / sqrt(tokens), and the meaning."""
+        n_texts = seen.lengths.size
+        at = np.searchsorted(self.keys, seen.keys)
+        at[at == self.keys.size] = 0
+        hit = self.keys[at] == seen.keys if self.keys.size else np.zeros(seen.keys.size, bool)
+        rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))[hit]
+        columns = at[hit]
+        values = self.idf[columns] / np.sqrt(np.maximum(seen.lengths, 1))[rows]
+        counted = csr_matrix(
+            (values.astype(np.float32), (rows, columns)), shape=(n_texts, self.keys.size)
+        )
+        meaning = self.meaning_scale * means(seen, self.vocabulary)
+        return hstack([counted, csr_matrix(meaning)], format="csr", dtype=np.float32)
+
+
+def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
+    """Weighted mean of the word vectors of each text, float32 (n_texts, n_dimensions)."""
+    n_texts = seen.lengths.size
+    rows = np.repeat(np.arange(n_texts), np.diff(seen.word_ends, prepend=0))
+    weights = vocabulary.weights[seen.word_rows].astype(np.float32)
+    counted = csr_matrix((weights, (rows, seen.word_rows)), shape=(n_texts, vocabulary.keys.size))
+    total = np.maximum(np.asarray(counted.sum(axis=1)), 1)
+    return np.asarray((counted @ vocabulary.vectors) / total, np.float32)
+
+
+def choose_features(
+    seen: Emitted, batches: Sequence[str], vocabulary: Vocabulary, settings: Settings
+) -> Features:
+    """Keep the n-grams that stand in enough texts of enough batches; scale the meaning block."""
+    n_texts = seen.lengths.size
+    rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))
+    keys, inverse = np.unique(seen.keys, return_inverse=True)
+    pairs = np.unique(rows * np.int64(keys.size) + inverse) if keys.size else np.empty(0, np.int64)
+    text_counts = np.bincount(pairs % keys.size, minlength=keys.size)
+    _, batch = np.unique(np.asarray(batches), return_inverse=True)
+    spread = np.unique(batch[pairs // keys.size] * np.int64(keys.size) + pairs % keys.size)
+    batch_counts = np.bincount(spread % keys.size, minlength=keys.size)
+    good = (text_counts >= settings.least_texts) & (
+        batch_counts >= min(settings.least_batches, len(set(batches)))
+    )
+    order = np.lexsort((keys, -text_counts * good))[: min(settings.most_grams, int(good.sum()))]
+    order = order[np.argsort(keys[order])]
+    idf = 1 + np.log((1 + n_texts) / (1 + text_counts[order]))
+    length = np.linalg.norm(means(seen, vocabulary), axis=1).mean()
+    scale = settings.meaning / max(float(length), 1e-12)
+    return Features(keys[order], idf.astype(np.float32), vocabulary, scale)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit before it is compiled: weights float32 (n_columns of Features, n_schemes)."""
+
+    features: Features
+    weights: np.ndarray
+    bias: np.ndarray
+    loss: float
+
+    def scores(self, seen: Emitted) -> np.ndarray:
+        """Uncompiled scores, float32 (n_texts, n_schemes)."""
+        return np.asarray(self.features.matrix(seen) @ self.weights + self.bias, np.float32)
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """Compile: idf and vectors multiplied out, rows rounded to int8 with a scale a column."""
+        n_grams = self.features.keys.size
+        vocabulary = self.features.vocabulary
+        grams = self.weights[:n_grams] * self.features.idf[:, None]
+        meanings = self.features.meaning_scale * (vocabulary.vectors @ self.weights[n_grams:])
+        gram_rows, gram_scale = quantise(_pad(grams))
+        word_rows, word_scale = quantise(_pad(meanings))
+        return {
+            "gram_keys": self.features.keys,
+            "gram_rows": gram_rows,
+            "gram_scale": gram_scale,
+            "word_keys": vocabulary.keys,
+            "word_rows": word_rows,
+            "word_scale": word_scale,
+            "word_log_frequencies": vocabulary.log_frequencies,
+            "word_weights": vocabulary.weights,
+            "bias": _pad(self.bias[None, :])[0].astype(np.float32),
+        }
+
+
+def _pad(rows: np.ndarray) -> np.ndarray:
+    missing = -rows.shape[1] % COLUMN_BLOCK
+    return np.pad(rows, ((0, 0), (0, missing)))
+
+
+def quantise(rows: np.ndarray, clipped: float = 2e-4) -> tuple[np.ndarray, np.ndarray]:
+    """Round to int8 with one float32 scale a column; the share `clipped` of outliers is clipped."""
+    if not rows.size:
+        return rows.astype(np.int8), np.full(rows.shape[1], 1e-6, np.float32)
+    scale = np.maximum(np.quantile(np.abs(rows), 1 - clipped, axis=0) / 127, 1e-6)
+    return np.clip(np.rint(rows / scale), -127, 127).astype(np.int8), scale.astype(np.float32)
+
+
+def class_weights(targets: np.ndarray, n_classes: int, balance: float) -> np.ndarray:
+    """`count ** -balance` for each class, scaled so that the mean over the examples is 1."""
+    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1).astype(float)
+    weights = counts**-balance
+    return weights / weights[targets].mean()
+
+
+def fit(
+    texts: Sequence[str],
+    targets: np.ndarray,
+    batches: Sequence[str],
+    weights: np.ndarray,
+    n_schemes: int,
+    fold: Fold,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    watch: Callable[[int, float], None] | None = None,
+) -> Fitted:
+    """Fit schemes `targets` (n_texts,) on texts, with a weight each."""
+    seen = emit(texts, fold, vocabulary.table())
+    features = choose_features(seen, batches, vocabulary, settings)
+    importance = weights * class_weights(targets, n_schemes, settings.balance)[targets]
+    found, bias, loss = softmax.fit(
+        features.matrix(seen), targets, importance, n_schemes, settings.strength, settings.steps, watch
+    )
+    return Fitted(features, found, bias, loss)

