@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from model.classifier import Classifier, Prediction
 from training.corpora import Example
 
 LEAST_ROWS = 5  # macro-F1 is over categories with at least so many rows
@@ -102,3 +103,49 @@ def confusions(examples: Sequence[Example], answers: Sequence[str], most: int = 
         if a not in (e.category, e.second)
     )
     return [f"{true} → {answered} ({n})" for (true, answered), n in wrong.most_common(most)]
+
+
+def report(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[str, Any]:
+    """Everything measured of one model: by set, by language, and the core categories pooled."""
+    answered = {name: _answers(classifier, examples) for name, examples in measured.items()}
+    pools: dict[str, list[str]] = {}
+    for name, examples in measured.items():
+        pools.setdefault(examples[0].language if examples else "", []).append(name)
+    return {
+        "model": classifier.manifest.version,
+        "sets": {name: _set(examples, answered[name]) for name, examples in measured.items()},
+        "languages": {
+            language: _set(
+                [e for name in names for e in measured[name]],
+                [p for name in names for p in answered[name]],
+            )
+            for language, names in pools.items()
+        },
+        "core": _core(measured, answered),
+    }
+
+
+def _answers(classifier: Classifier, examples: Sequence[Example]) -> list[Prediction]:
+    return classifier.classify([example.text for example in examples])
+
+
+def _set(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, Any]:
+    answers = [p.category for p in predictions]
+    given = [i for i, p in enumerate(predictions) if not p.needs_review]
+    right = [answers[i] in (examples[i].category, examples[i].second) for i in given]
+    return summarise(examples, answers) | {
+        "coverage": len(given) / max(1, len(examples)),
+        "right_where_answered": float(np.mean(right)) if given else math.nan,
+        "confusions": confusions(examples, answers),
+    }
+
+
+def _core(
+    measured: dict[str, list[Example]], answered: dict[str, list[Prediction]]
+) -> dict[str, tuple[int, float]]:
+    """F1 of the six core categories, all sets pooled, second category allowed."""
+    examples = [e for rows in measured.values() for e in rows]
+    answers = [p.category for rows in answered.values() for p in rows]
+    found = f1_by_category(truths(examples, answers, True), answers)
+    counts = Counter(e.category for e in examples)
+    return {name: (counts[name], found.get(name, 0.0)) for name in CORE if counts[name]}

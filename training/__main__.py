@@ -1,0 +1,135 @@
+"""`python -m training train | evaluate | compare | corpus | audit`. A door: options, files, printing."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model import taxonomy
+from model.classifier import SHIPPED, load
+from model.errors import ModelError
+from training import card, corpora, evaluate, fit
+from training.corpora import CorpusError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the model.")
+
+Listed = Annotated[Path, typer.Option("--corpora", help="A file like training/corpora.toml.")]
+Model = Annotated[Path | None, typer.Option("--model", envvar="RUSE_MODELS", help="Default: shipped.")]
+COMPARED = Path(__file__).resolve().parent.parent / "benchmarks" / "compare.json"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option("--output", help="Folder of the model.")] = SHIPPED,
+    listed: Listed = corpora.LISTED,
+    steps: Annotated[int, typer.Option(help="At most so many steps of the solver.")] = fit.Settings.steps,
+) -> None:
+    """Fit, calibrate and save a model from every corpus that may enter a fit."""
+    from training import train as make
+
+    tree = taxonomy.load()
+    chosen = [c for c in corpora.listed(listed).values() if c.use == "fit"]
+    examples = corpora.fit_examples(chosen, tree)
+    digests = {c.name: corpora.digest(c.files()) for c in chosen}
+    manifest = make.train(examples, tree, output, fit.Settings(steps=steps), digests, _say)
+    print(f"{manifest.version} in {output}")
+
+
+@app.command("evaluate")
+def evaluate_(
+    model: Model = None,
+    listed: Listed = corpora.LISTED,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    write_card: Annotated[bool, typer.Option("--card", help="Write docs/model-card.md.")] = False,
+) -> None:
+    """Measure a model on every corpus that is for measuring; those not here are named and skipped."""
+    classifier = load(model)
+    known = corpora.listed(listed).values()
+    measured = {c.name: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here}
+    for corpus in known:
+        if corpus.use == "measure" and not corpus.is_here:
+            _say(f"skipped {corpus.name}: not here (it is measured only, never shipped)")
+    report = evaluate.report(classifier, measured)
+    if as_json:
+        print(json.dumps(report, indent=1, ensure_ascii=False, default=vars))
+    else:
+        print(card.figures(report))
+    if write_card:
+        if not report["sets"]:
+            raise typer.Exit(_refuse("the card needs the measured sets; none is here"))
+        compared = json.loads(COMPARED.read_text("utf-8")) if COMPARED.is_file() else None
+        card.write(classifier, report, compared)
+
+
+@app.command()
+def corpus(
+    add: Annotated[list[Path] | None, typer.Option("--add", help="Drafts to file as batches.")] = None,
+) -> None:
+    """Report on the own corpus batch by batch, or file new batches in it."""
+    from training import batches
+
+    tree = taxonomy.load()
+    if add:
+        print(f"{corpora.add(add, tree)} reports added")
+        return
+    own = corpora.listed()["own"]
+    print(batches.report(corpora.read(own, tree)))
+
+
+@app.command()
+def compare(listed: Listed = corpora.LISTED, model: Model = None) -> None:
+    """Measure ours against what a user would otherwise do, each fitted on our corpus."""
+    from training import compare as others
+
+    classifier = load(model)
+    known = corpora.listed(listed)
+    examples = corpora.fit_examples([c for c in known.values() if c.use == "fit"], classifier.taxonomy)
+    measured = {
+        c.name: corpora.read(c, classifier.taxonomy)
+        for c in known.values()
+        if c.use == "measure" and c.is_here
+    }
+    result = others.run(classifier, examples, measured, _say)
+    COMPARED.parent.mkdir(exist_ok=True)
+    COMPARED.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    print(card.comparison(result))
+
+
+@app.command()
+def audit(
+    most: Annotated[int, typer.Option(help="How many to list.")] = 100,
+) -> None:
+    """List the own examples whose scheme is doubtful, most doubtful first, by held-out confidence."""
+    from training import audit as doubts
+
+    tree = taxonomy.load()
+    own = corpora.listed()["own"]
+    for line in doubts.find(corpora.read(own, tree), tree, fit.Settings(), _say)[:most]:
+        print(json.dumps(line, ensure_ascii=False))
+
+
+def _refuse(message: str) -> int:
+    _say(message)
+    return 2
+
+
+def main() -> None:
+    """Run a command; faults are said in full, without a traceback."""
+    try:
+        app()
+    except CorpusError as error:
+        _say("\n".join(f"{error.code}: {fault}" for fault in error.faults))
+        sys.exit(2)
+    except ModelError as error:
+        _say(f"{error.code}: {error}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

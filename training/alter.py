@@ -1,0 +1,86 @@
+"""Altered copies of examples: cropped, framed, masked, mistyped, so that small things do not decide.
+
+Nothing here makes a new story; a copy keeps its example's scheme and batch.
+"""
+
+import random
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from training.corpora import language_of
+
+_PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
+_SENTENCE = re.compile(r"[^。！？!?.\n]+[。！？!?.\n]*[”’\"]?\s*")
+_DIGITS = re.compile(r"\d[\d,.\-/]{2,}\d")
+
+
+def copy(text: str, seed: str) -> str:
+    """One altered copy of a text; the same seed gives the same copy."""
+    chance = random.Random(seed)
+    for step, share in _STEPS:
+        if chance.random() < share:
+            altered = step(text, chance)
+            if len(altered.strip()) >= min(12, len(text)):
+                text = altered
+    return text
+
+
+def _crop(text: str, chance: random.Random) -> str:
+    """Start or stop in the middle of the story, or leave out one sentence."""
+    parts = _SENTENCE.findall(text)
+    if len(parts) < 3:
+        return text
+    if chance.random() < 0.4:
+        del parts[chance.randrange(len(parts))]
+        return "".join(parts)
+    kept = chance.randint((len(parts) + 1) // 2, len(parts) - 1)
+    first = chance.randint(0, len(parts) - kept)
+    return "".join(parts[first : first + kept])
+
+
+def _frame(text: str, chance: random.Random) -> str:
+    """Give it an opening, a closing, or both."""
+    phrases = _PHRASES[language_of(text)]
+    gap = " " if language_of(text) == "en" else ""
+    how = chance.random()
+    if how < 0.7:
+        text = chance.choice(phrases["openings"]) + gap + text
+    if how > 0.3:
+        text = text + gap + chance.choice(phrases["closings"])
+    return text
+
+
+def _mask(text: str, chance: random.Random) -> str:
+    mask = chance.choice(["[NUM]", "XXXX", "****", "某", ""])
+    return _DIGITS.sub(lambda found: mask if chance.random() < 0.7 else found.group(), text)
+
+
+def _mistype(text: str, chance: random.Random) -> str:
+    """Drop, double or swap a few characters."""
+    out = list(text)
+    for _ in range(max(1, len(out) // 60)):
+        at = chance.randrange(len(out))
+        how = chance.random()
+        if how < 0.4:
+            out[at] = ""
+        elif how < 0.7:
+            out[at] = out[at] * 2
+        elif at + 1 < len(out):
+            out[at], out[at + 1] = out[at + 1], out[at]
+    return "".join(out)
+
+
+def _unpoint(text: str, chance: random.Random) -> str:
+    """Write without punctuation, as many do."""
+    return re.sub(r"[，。！？；：、,.!?;:]+ ?", " ", text)
+
+
+_STEPS: tuple[tuple[Callable[[str, random.Random], str], float], ...] = (
+    (_crop, 0.55),
+    (_frame, 0.45),
+    (_mask, 0.35),
+    (_mistype, 0.35),
+    (_unpoint, 0.15),
+)

@@ -1,0 +1,206 @@
+"""Train: from corpora to a saved model, calibrated on batches that its folds did not see."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from model import artifact, fold
+from model.kernel import Fold
+from model.taxonomy import Taxonomy
+from training import alter, calibrate, fit, words
+from training.corpora import Example
+from training.words import Vocabulary
+
+RELEASE = "1.0.0"
+FOLDS = 5
+SCHEME_SURE = 0.6  # least share of its category's probability
+COPY_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Material:
+    """Examples ready to fit: own texts and what is fitted beside them."""
+
+    examples: list[Example]
+    targets: np.ndarray  # int64 (n_examples,), scheme columns
+    batches: list[str]
+    folds: np.ndarray  # int64 (n_examples,): the fold that holds the example's batch out
+
+
+def material(examples: Sequence[Example], taxonomy: Taxonomy, folds: int = FOLDS) -> Material:
+    """Sort examples and give every batch to one fold, large batches first, evenly."""
+    known = sorted((e for e in examples if e.scheme), key=lambda e: e.id)
+    column = {scheme: i for i, scheme in enumerate(taxonomy.scheme_ids)}
+    batches = [example.batch for example in known]
+    sizes = {batch: batches.count(batch) for batch in set(batches)}
+    filled = [0] * folds
+    home: dict[str, int] = {}
+    for batch in sorted(sizes, key=lambda b: (-sizes[b], b)):
+        home[batch] = filled.index(min(filled))
+        filled[home[batch]] += sizes[batch]
+    return Material(
+        known,
+        np.array([column[str(example.scheme)] for example in known]),
+        batches,
+        np.array([home[batch] for batch in batches]),
+    )
+
+
+def cues(taxonomy: Taxonomy) -> list[tuple[str, int]]:
+    """The taxonomy's own words as weak examples: (text, scheme column)."""
+    found = []
+    for column, scheme in enumerate(s for c in taxonomy.categories for s in c.schemes):
+        for language in scheme.cues.values() if isinstance(scheme.cues, dict) else [scheme.cues]:
+            found += [(cue, column) for cue in language]
+    return found
+
+
+def fit_once(
+    stuff: Material,
+    chosen: np.ndarray,
+    taxonomy: Taxonomy,
+    table: Fold,
+    vocabulary: Vocabulary,
+    settings: fit.Settings,
+    watch: Callable[[int, float], None] | None = None,
+) -> fit.Fitted:
+    """Fit the chosen examples (indices), their altered copies and the taxonomy's cues."""
+    texts, targets, batches, weights = [], [], [], []
+    for i in chosen:
+        example = stuff.examples[i]
+        texts.append(example.text)
+        weights.append(1.0)
+        for k in range(settings.copies):
+            texts.append(alter.copy(example.text, f"{settings.seed}:{k}:{example.id}"))
+            weights.append(COPY_WEIGHT)
+        targets += [int(stuff.targets[i])] * (settings.copies + 1)
+        batches += [example.batch] * (settings.copies + 1)
+    for cue, column in cues(taxonomy):
+        texts.append(cue)
+        targets.append(column)
+        batches.append("taxonomy")
+        weights.append(settings.cue_weight)
+    return fit.fit(
+        texts, np.array(targets), batches, np.array(weights), len(taxonomy.scheme_ids),
+        table, vocabulary, settings, watch,
+    )  # fmt: skip
+
+
+def held_out_scores(
+    stuff: Material,
+    taxonomy: Taxonomy,
+    table: Fold,
+    vocabulary: Vocabulary,
+    settings: fit.Settings,
+    watch: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Scores float32 (n_examples, n_schemes) of every example by a fit without its batch."""
+    scores = np.empty((len(stuff.examples), len(taxonomy.scheme_ids)), np.float32)
+    for k in range(int(stuff.folds.max()) + 1):
+        inside = np.flatnonzero(stuff.folds != k)
+        outside = np.flatnonzero(stuff.folds == k)
+        fitted = fit_once(stuff, inside, taxonomy, table, vocabulary, settings)
+        texts = [stuff.examples[i].text for i in outside]
+        scores[outside] = fitted.scores(words.emit(texts, table, vocabulary.table()))
+        if watch:
+            watch(k)
+    return scores
+
+
+def train(
+    examples: Sequence[Example],
+    taxonomy: Taxonomy,
+    folder: Path,
+    settings: fit.Settings,
+    corpora: dict[str, str],
+    say: Callable[[str], None] = lambda line: None,
+) -> artifact.Manifest:
+    """Fit, calibrate and save; `corpora` (name -> sha256) goes into the manifest."""
+    stuff = material(examples, taxonomy)
+    table = Fold(*fold.make())
+    say(f"{len(stuff.examples)} examples in {len(set(stuff.batches))} batches; distilling words")
+    vocabulary = words.make([example.text for example in stuff.examples], table)
+    say(f"{vocabulary.keys.size} words; scoring every batch by a fit without it")
+    scores = held_out_scores(
+        stuff, taxonomy, table, vocabulary, settings, lambda k: say(f"  fold {k + 1} done")
+    )
+    known = calibration(stuff, scores, taxonomy)
+    say(f"temperature {known.temperature:.3f}; fitting on everything")
+    fitted = fit_once(
+        stuff, np.arange(len(stuff.examples)), taxonomy, table, vocabulary, settings,
+        lambda step, loss: say(f"  step {step}: loss {loss:.5f}") if step % 25 == 0 else None,
+    )  # fmt: skip
+    manifest = replace(
+        known,
+        trained_on={
+            "corpora": corpora,
+            "examples": len(stuff.examples),
+            "batches": len(set(stuff.batches)),
+            "settings": asdict(settings),
+        },
+    )
+    arrays = fitted.tables() | fold.pack(table.targets, table.kinds)
+    return artifact.save(folder, manifest, arrays)
+
+
+def calibration(stuff: Material, scores: np.ndarray, taxonomy: Taxonomy) -> artifact.Manifest:
+    """Temperature, thresholds and what they rest on, from out-of-batch scores."""
+    index = np.array(taxonomy.category_index)
+    names = taxonomy.category_ids
+    truths = index[stuff.targets]
+    heat = calibrate.temperature(scores, index, truths)
+    schemes = calibrate.softmax(scores, heat)
+    categories = calibrate.roll_up(schemes, index, len(names))
+    answers = categories.argmax(axis=1)
+    chances = categories[np.arange(len(answers)), answers]
+    seconds = np.array(
+        [names.index(e.second) if e.second in names else -1 for e in stuff.examples]
+    )
+    right = (answers == truths) | (answers == seconds)
+    kept = calibrate.promises(chances, right, answers, names)
+    given = chances >= np.array([kept[name].threshold for name in names])[answers]
+    inside = np.where(index[None, :] == truths[:, None], schemes, -1).argmax(axis=1)
+    agreed = answers == truths
+    languages = np.array([e.language for e in stuff.examples])
+    error = {
+        language: calibrate.calibration_error(
+            chances[languages == language], right[languages == language]
+        )
+        for language in sorted(set(languages))
+    }
+    return artifact.Manifest(
+        version=RELEASE,
+        taxonomy=taxonomy.version,
+        schemes=tuple(taxonomy.scheme_ids),
+        temperature=heat,
+        thresholds={name: kept[name].threshold for name in names},
+        scheme_threshold=SCHEME_SURE,
+        calibration={
+            "promise": calibrate.PROMISE,
+            "confidence": calibrate.CONFIDENCE,
+            "rows": len(stuff.examples),
+            "batches_held_out": len(set(stuff.batches)),
+            "by_category": {name: asdict(kept[name]) for name in names},
+            "coverage": float(given.mean()),
+            "right_where_answered": float(right[given].mean()) if given.any() else None,
+            "category_accuracy_strict": float(agreed.mean()),
+            "category_accuracy_second": float(right.mean()),
+            "scheme_accuracy_where_category_right": float(
+                (inside == stuff.targets)[agreed].mean()
+            ),
+            "calibration_error": error,
+            "not_fraud_recall": _share(answers == names.index("not_fraud"), truths == names.index("not_fraud"))
+            if "not_fraud" in names else None,
+            "fraud_called_not_fraud": _share(
+                answers == names.index("not_fraud"), truths != names.index("not_fraud"))
+            if "not_fraud" in names else None,
+        },
+    )  # fmt: skip
+
+
+def _share(flags: np.ndarray, among: np.ndarray) -> float:
+    return float(flags[among].mean()) if among.any() else float("nan")
+
+
