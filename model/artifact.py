@@ -164,17 +164,17 @@ def _read_arrays(path: Path, content: bytes) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-            names = [member.filename for member in members]
-            if sorted(names) != sorted(f"{name}.npy" for name in _SHAPES):
-                raise ArtifactError(f"{path}: does not hold exactly the arrays of a model")
-            if sum(member.file_size for member in members) > LIMIT or any(
-                member.compress_type != zipfile.ZIP_STORED for member in members
-            ):
-                raise ArtifactError(f"{path}: holds compressed or overlong arrays")
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path}: is not an archive of arrays") from error
+    if sorted(m.filename for m in members) != sorted(f"{name}.npy" for name in _SHAPES):
+        raise ArtifactError(f"{path}: does not hold exactly the arrays of a model")
+    if sum(m.file_size for m in members) > LIMIT or any(m.compress_type for m in members):
+        raise ArtifactError(f"{path}: holds compressed or overlong arrays")
+    try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in _SHAPES}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, SyntaxError) as error:
-        raise ArtifactError(f"{path}: is not an archive of plain arrays") from error
+    except (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path}: holds something that is no plain array") from error
 
 
 def _check(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> None:

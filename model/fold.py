@@ -98,6 +98,8 @@ def make() -> tuple[np.ndarray, np.ndarray]:
         target = _STAND_INS.get(target, target)
         targets[code] = ord(target)
         kinds[code] = _kind(source, target)
+    inside = targets < N_CODES  # what folds to a folding character folds on
+    targets[inside] = targets[targets[inside]]
     return targets, kinds
 
 

@@ -1,0 +1,92 @@
+"""What several tests share: the shipped model and a small one that is fitted in a second."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model
+from model import artifact, fold, taxonomy
+from model.kernel import Fold
+from training import fit, words
+
+SMALL = {
+    "loan_upfront_fee": [
+        "They said my loan was approved but I must pay a processing fee first, then they blocked me.",
+        "办贷款先让我交保证金，交了又说流水不够，钱没放下来",
+        "paid insurance for the loan, the loan never came",
+        "貸款要先繳手續費，繳了人就消失",
+    ],
+    "parcel_case": [
+        "The caller said my parcel to Taiwan was held by customs because of drugs inside.",
+        "快递员说我寄的包裹里有违禁品，转接给了海关的警官",
+        "parcel with drugs in my name, call passed to the police",
+        "他說我的包裹藏毒，要我配合海關調查",
+    ],
+    "consumer_dispute": [
+        "The shop refuses to take back the shoes though they are broken, worst service ever.",
+        "健身房不给退卡，老板态度很差，要求退费",
+        "restaurant gave us cold food and would not change the bill",
+        "網購的鞋子壞了，店家說過了七天不給退",
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def tree() -> taxonomy.Taxonomy:
+    """The shipped taxonomy."""
+    return taxonomy.load()
+
+
+@pytest.fixture(scope="session")
+def classifier() -> model.Classifier:
+    """The shipped model."""
+    return model.load()
+
+
+@pytest.fixture(scope="session")
+def table() -> Fold:
+    """The fold table."""
+    return Fold(*fold.make())
+
+
+@pytest.fixture(scope="session")
+def fitted(tree: taxonomy.Taxonomy, table: Fold) -> fit.Fitted:
+    """A model of a dozen texts before it is compiled; its vectors are random, for speed."""
+    texts = [text for known in SMALL.values() for text in known]
+    targets = np.array([tree.scheme_ids.index(s) for s, known in SMALL.items() for _ in known])
+    chosen, shares = words.choose(texts * 2, table)
+    keep = [i for i, word in enumerate(chosen) if any(word in text.lower() for text in texts)]
+    vocabulary = words.vocabulary(
+        [chosen[i] for i in keep], shares[keep], texts, table,
+        np.random.default_rng(0).normal(size=(len(keep), 64)).astype(np.float32),
+    )  # fmt: skip
+    settings = fit.Settings(least_texts=1, least_batches=1, copies=0, steps=60)
+    batches = [str(i) for i in range(len(texts))]
+    return fit.fit(
+        texts, targets, batches, np.ones(len(texts)), len(tree.scheme_ids), table, vocabulary, settings
+    )
+
+
+@pytest.fixture
+def small_model(
+    tmp_path: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table: Fold
+) -> Path:
+    """The folder of a small saved model."""
+    return save_small(tmp_path / "small", fitted, tree, table)
+
+
+def save_small(
+    folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table: Fold
+) -> Path:
+    """Save the small model in `folder`."""
+    manifest = artifact.Manifest(
+        version="0.1.0",
+        taxonomy=tree.version,
+        schemes=tree.scheme_ids,
+        temperature=1.0,
+        thresholds=dict.fromkeys(tree.category_ids, 0.5),
+        scheme_threshold=0.5,
+    )
+    artifact.save(folder, manifest, fitted.tables() | fold.pack(table.targets, table.kinds))
+    return folder

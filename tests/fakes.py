@@ -1,0 +1,64 @@
+"""Stand-ins for parts that a test wants to steer."""
+
+import threading
+from collections.abc import Sequence
+
+from model import Classifier, Manifest, Prediction, taxonomy
+
+LABELS = (
+    "customer_service_impersonation",
+    "fake_loan",
+    "fake_investment",
+    "part_time_job",
+    "not_fraud",
+)
+
+
+class FakeClassifier(Classifier):
+    """Answers by the length of the text, at once; has the real tree and no tables.
+
+    `open` is awaited before each answer: clear it and the classifier hangs, set it and it goes on.
+    `error` is raised instead of an answer where there is one. `seen` holds the texts of each call.
+    """
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.taxonomy = taxonomy.load()
+        self.manifest = Manifest(
+            version="1.0-fake",
+            taxonomy=self.taxonomy.version,
+            schemes=self.taxonomy.scheme_ids,
+            temperature=1.0,
+            thresholds=dict.fromkeys(self.taxonomy.category_ids, 0.5),
+            scheme_threshold=0.5,
+        )
+        self.error = error
+        self.open = threading.Event()
+        self.open.set()
+        self.seen: list[list[str]] = []
+
+    def classify(self, texts: Sequence[str]) -> list[Prediction]:
+        """The first category, or the second for a text of odd length."""
+        self.seen.append(list(texts))
+        self.open.wait(timeout=10)
+        if self.error:
+            raise self.error
+        return [self._answer(text) for text in texts]
+
+    def _answer(self, text: str) -> Prediction:
+        first, second, *others = LABELS
+        if len(text) % 2:
+            first, second = second, first
+        scheme = next(c for c in self.taxonomy.categories if c.id == first).schemes[0].id
+        shares = zip((first, second, *others), (0.6, 0.2, 0.1, 0.06, 0.04), strict=True)
+        return Prediction(
+            category=first,
+            category_probability=0.6,
+            scheme=scheme,
+            scheme_probability=0.5,
+            scheme_sure=True,
+            needs_review=False,
+            review_reason=None,
+            ranked=tuple(shares),
+            model=self.manifest.version,
+            taxonomy=self.manifest.taxonomy,
+        )

@@ -1,0 +1,114 @@
+"""The classifier: predictions, roll-up, review."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model
+from model import artifact, taxonomy
+
+REPORTS = [
+    "报警人称接到自称客服的电话，说快递丢了要理赔，让他下载会议软件共享屏幕，卡里三万被转走",
+    "They sent a link for a toll I never used, I typed my card and 900 dollars were gone.",
+    "群里派单先垫付后返佣金，前几单返了，后面说操作失误要补单，垫了两万提不出来",
+    "The gym will not cancel my membership although I moved away, very rude staff.",
+]
+
+
+def test_the_fields_of_a_prediction_agree(classifier: model.Classifier) -> None:
+    """Category, scheme, probabilities and ranking of one prediction fit each other and the tree."""
+    tree = classifier.taxonomy
+    for prediction in classifier.classify(REPORTS):
+        assert prediction.category == prediction.ranked[0][0]
+        assert prediction.category_probability == prediction.ranked[0][1]
+        assert [p for _, p in prediction.ranked] == sorted((p for _, p in prediction.ranked), reverse=True)
+        assert len(prediction.ranked) == 5
+        place = tree.scheme_ids.index(prediction.scheme)
+        assert tree.category_ids[tree.category_index[place]] == prediction.category
+        assert prediction.scheme_probability <= prediction.category_probability + 1e-6
+        assert prediction.needs_review == (prediction.review_reason is not None)
+        assert prediction.as_dict()["ranked"][0]["category"] == prediction.category
+
+
+def test_obvious_reports_are_named(classifier: model.Classifier) -> None:
+    """Four plain reports get the category that anyone would give them."""
+    assert [p.category for p in classifier.classify(REPORTS)] == [
+        "customer_service_impersonation", "account_takeover", "part_time_job", "not_fraud",
+    ]  # fmt: skip
+
+
+def test_category_probabilities_are_sums_of_schemes(classifier: model.Classifier) -> None:
+    """A category's probability is the sum of its schemes', and all sum to one."""
+    schemes = classifier.probabilities(REPORTS)
+    assert schemes.shape == (4, len(classifier.taxonomy.scheme_ids))
+    np.testing.assert_allclose(schemes.sum(axis=1), 1, atol=1e-5)
+    best, chance = classifier.categories(REPORTS)
+    assert chance.dtype == np.float32
+    for row, index, value in zip(schemes, best, chance, strict=True):
+        assert row[classifier.category_index == index].sum() == pytest.approx(value, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("骗了", "too_short"),
+        ("ok thanks", "too_short"),
+        ("Меня обманули мошенники, они украли все мои деньги с карты", "other_language"),
+        ("사기를 당했습니다 도와주세요 제 돈을 모두 가져갔어요", "other_language"),
+        ("xqzv brrrt wlkfj qqpzx zzyyx vvbnmq plokij qazwsx", "unknown_words"),
+    ],
+)
+def test_what_the_model_cannot_read_needs_review(
+    classifier: model.Classifier, text: str, reason: str
+) -> None:
+    """Too short a text, another script and gibberish go to a person, with the reason."""
+    prediction = classifier.classify([text])[0]
+    assert (prediction.needs_review, prediction.review_reason) == (True, reason)
+    assert not prediction.scheme_sure
+
+
+def test_a_low_probability_needs_review(small_model: Path) -> None:
+    """Below its category's threshold an answer is unsure."""
+    prediction = model.load(small_model).classify(["something entirely different was said to me here"])[0]
+    assert prediction.category_probability < 0.5
+    assert prediction.review_reason == "unsure"
+
+
+def test_what_is_no_text_is_named_by_its_index(classifier: model.Classifier) -> None:
+    """A number among the texts raises TextError that says where, not what."""
+    with pytest.raises(model.TextError, match=r"texts\[1\] is int"):
+        classifier.classify(["fine", 4711])  # type: ignore[list-item]
+
+
+def test_no_texts_no_predictions(classifier: model.Classifier) -> None:
+    """An empty list is answered by an empty list."""
+    assert classifier.classify([]) == []
+    assert classifier.probabilities([]).shape == (0, len(classifier.taxonomy.scheme_ids))
+
+
+def test_a_models_folder_is_followed(tmp_path: Path, small_model: Path) -> None:
+    """`load` takes the folder of a model, or of models with a `current` pointer."""
+    models = tmp_path / "models"
+    models.mkdir()
+    small_model.rename(models / "0.1.0-x")
+    (models / "current").write_text("0.1.0-x\n")
+    assert model.load(models).manifest == model.load(models / "0.1.0-x").manifest
+
+
+@pytest.mark.parametrize("pointer", ["", "..", "../elsewhere", "/", "missing"])
+def test_a_bad_pointer_is_refused(tmp_path: Path, pointer: str) -> None:
+    """A pointer that is empty, leads outside or to nothing is refused with its path."""
+    (tmp_path / "current").write_text(pointer)
+    with pytest.raises(model.ArtifactError, match="current"):
+        model.load(tmp_path)
+
+
+def test_another_taxonomy_is_refused(
+    classifier: model.Classifier, small_model: Path
+) -> None:
+    """A model does not load with a tree whose schemes are not its columns."""
+    manifest, arrays = artifact.load(small_model)
+    other = taxonomy.Taxonomy(**{**vars(classifier.taxonomy), "categories": classifier.taxonomy.categories[:3]})
+    with pytest.raises(model.ArtifactError, match="retrain"):
+        model.Classifier(manifest, arrays, other)

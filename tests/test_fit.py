@@ -1,0 +1,80 @@
+"""The fit: compiled tables answer as the uncompiled model does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+import model
+from model.kernel import Fold
+from training import fit, words
+
+TEXTS = [text for known in SMALL.values() for text in known]
+NEW = ["he asked a fee before the loan", "海关说我的包裹有问题", "退货 refund refused by the shop", "zzz 龘"]
+
+
+def test_compiled_scores_are_within_the_rounding(
+    fitted: fit.Fitted, small_model: Path, table: Fold
+) -> None:
+    """Each score is within half a step of int8 per row that is added, the stated bound."""
+    classifier = model.load(small_model)
+    texts = TEXTS + NEW
+    seen = words.emit(texts, table, fitted.features.vocabulary.table())
+    exact = fitted.scores(seen)
+    compiled = classifier.scores(texts)[0][:, : exact.shape[1]]
+    n_grams = fitted.features.keys.size
+    grams = fitted.weights[:n_grams] * fitted.features.idf[:, None]
+    clipped = np.abs(grams) - 127 * fit.quantise(grams)[1]
+    vectors = fitted.features.vocabulary.vectors
+    meanings = fitted.features.meaning_scale * (vectors @ fitted.weights[n_grams:])
+    over = np.abs(meanings) - 127 * fit.quantise(meanings)[1]
+    gram_step = fit.quantise(grams)[1] / 2 + np.maximum(clipped.max(axis=0), 0)
+    word_step = fit.quantise(meanings)[1] / 2 + np.maximum(over.max(axis=0), 0)
+    n_added = np.diff(seen.key_ends, prepend=0)
+    bound = n_added[:, None] / np.sqrt(seen.lengths)[:, None] * gram_step + word_step + 1e-4
+    assert (np.abs(compiled - exact) <= bound).all()
+    assert (compiled.argmax(axis=1) == exact.argmax(axis=1)).all()
+
+
+def test_rounding_keeps_all_but_outliers() -> None:
+    """A rounded row times its scale is within half a step, outliers are clipped."""
+    rows = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
+    rounded, scale = fit.quantise(rows, 0.0)
+    assert rounded.dtype == np.int8
+    assert (np.abs(rounded * scale - rows) <= scale / 2 + 1e-6).all()
+
+
+def test_a_word_never_seen_has_a_meaning(table: Fold) -> None:
+    """A word outside the examples scores as its vector says: the row is the vector times the head."""
+    generator = np.random.default_rng(1)
+    chosen = ["loan", "borrowing", "parcel", "package", "fee", "customs"]
+    vectors = generator.normal(size=(3, 32)).astype(np.float32)
+    vectors = np.concatenate([vectors[:1], vectors[:1], vectors[1:2], vectors[1:2], vectors[2:], -vectors[2:]])
+    texts = ["loan fee", "parcel customs"] * 4
+    vocabulary = words.vocabulary(chosen, np.full(6, 1e-4), texts, table, vectors)
+    settings = fit.Settings(least_texts=1, least_batches=1, steps=60)
+    found = fit.fit(
+        texts, np.array([0, 1] * 4), ["a"] * 8, np.ones(8), 2, table, vocabulary, settings
+    )
+    scores = found.scores(words.emit(["borrowing", "package"], table, vocabulary.table()))
+    assert scores.argmax(axis=1).tolist() == [0, 1]
+
+
+def test_an_ngram_of_one_hand_is_left_out(table: Fold) -> None:
+    """An n-gram that stands in one batch only is not a feature."""
+    vocabulary = words.vocabulary([], np.empty(0), [], table, np.empty((0, 8), np.float32))
+    seen = words.emit(["shared habit", "shared habit", "shared"], table, vocabulary.table())
+    chosen = fit.choose_features(seen, ["a", "a", "b"], vocabulary, fit.Settings())
+    alone = words.emit(["habit"], table, vocabulary.table())
+    assert not set(chosen.keys.tolist()) & set(alone.keys.tolist())
+    assert chosen.keys.size > 0
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_class_weights_average_to_one(balance: float) -> None:
+    """Rare classes weigh more, and the examples weigh one on average."""
+    targets = np.array([0] * 90 + [1] * 10)
+    weights = fit.class_weights(targets, 3, balance)
+    assert weights[targets].mean() == pytest.approx(1)
+    assert (weights[1] >= weights[0]) and np.isfinite(weights).all()

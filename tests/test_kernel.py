@@ -1,0 +1,104 @@
+"""The kernel: tokens, n-grams, words, and what they add up to."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import model
+from model import kernel
+from model.classifier import encode
+from model.kernel import Fold, Words
+from training import words
+
+
+def seen(text: str, table: Fold) -> set[int]:
+    """The n-gram hashes of a text."""
+    none = Words(
+        np.zeros(2, np.uint64), np.zeros((0, 0), np.int8), np.zeros(0, np.float32), np.zeros(0, np.uint8)
+    )
+    return set(words.emit([text], table, none).keys.tolist())
+
+
+@pytest.mark.parametrize(
+    ("sent", "same"),
+    [
+        ("Send the OTP now", "send the otp now!!"),
+        ("刷单返利", "刷 單*返-利"),
+        ("加微信", "加薇\u200b信"),
+        ("paid 5000 rupees", "paid 7800 rupees"),
+        ("fake l0an app", "fake loan app"),
+        ("转账３０００元", "轉帳3000元"),
+    ],
+)
+def test_spellings_of_one_thing_are_one(sent: str, same: str, table: Fold) -> None:
+    """Case, width, script, inserted marks, sums of one size and leetspeak do not change the n-grams."""
+    assert seen(sent, table) == seen(same, table)
+
+
+def test_typos_keep_most_letters(table: Fold) -> None:
+    """A mistyped word shares letter n-grams with the right one."""
+    assert len(seen("investment", table) & seen("investmant", table)) >= 4
+
+
+def test_a_name_is_the_hash_of_the_whole_word(table: Fold) -> None:
+    """Words of one Latin token or up to four Chinese characters have a hash, longer ones none."""
+    chosen = ["parcel", "快递", "two words", "一二三四五", "", "安全账户"]
+    keys = np.empty(len(chosen), np.uint64)
+    kernel.name(*encode(chosen), table, keys)
+    assert (keys != 0).tolist() == [True, True, False, False, False, True]
+    assert int(keys[1]) in seen("我的快递呢", table)
+
+
+def test_chinese_words_follow_the_best_path(table: Fold) -> None:
+    """The segmentation with the highest sum of log-frequencies wins, as jieba's would."""
+    chosen = ["研究", "研究生", "生命", "命", "起源", "的"]
+    shares = np.array([1e-3, 1e-4, 1e-3, 1e-5, 1e-4, 1e-2])
+    vocabulary = words.vocabulary(chosen, shares, [], table, np.zeros((6, 1), np.float32))
+    found = words.emit(["研究生命的起源"], table, vocabulary.table()).word_rows
+    assert [vocabulary.words[row] for row in found] == ["研究", "生命", "的", "起源"]
+
+
+def test_a_sentence_end_ends_a_word(table: Fold) -> None:
+    """Characters on both sides of a full stop are never one word; a stray mark does not part them."""
+    vocabulary = words.vocabulary(
+        ["去年", "去", "年"], np.array([1e-3, 1e-4, 1e-4]), [], table, np.zeros((3, 1), np.float32)
+    )
+    for text, expected in (("我去。年底", ["去", "年"]), ("去*年", ["去年"])):
+        found = words.emit([text], table, vocabulary.table()).word_rows
+        assert [vocabulary.words[row] for row in found] == expected
+
+
+def test_strangers_add_nothing(classifier: model.Classifier) -> None:
+    """An n-gram that nobody has seen hits nobody's row."""
+    scores, statistics = classifier.scores(["ꙮ꙱ 🜁🜂", ""])
+    np.testing.assert_array_equal(scores[0], classifier.bias)
+    np.testing.assert_array_equal(scores[1], classifier.bias)
+    assert statistics[1].sum() == 0
+
+
+any_text = st.text(
+    st.one_of(st.characters(), st.sampled_from("诈骗刷單帳 otp loan０①.。\n")), max_size=60
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(any_text, max_size=12), data=st.data())
+def test_a_batch_equals_its_single_calls(
+    classifier: model.Classifier, texts: list[str], data: st.DataObject
+) -> None:
+    """Any order and any split of a batch gives each text the same bits."""
+    whole = classifier.probabilities(texts)
+    order = data.draw(st.permutations(range(len(texts))))
+    shuffled = classifier.probabilities([texts[i] for i in order])
+    cut = data.draw(st.integers(0, len(texts)))
+    parts = [classifier.probabilities(part) for part in (texts[:cut], texts[cut:])]
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+    assert all(shuffled[k].tobytes() == whole[i].tobytes() for k, i in enumerate(order))
+
+
+def test_long_texts_do_not_overflow(classifier: model.Classifier) -> None:
+    """A text of 200,000 characters still has finite scores that a shorter one of its kind has too."""
+    short, long = classifier.probabilities(["刷单垫付做任务 " * 20, "刷单垫付做任务 " * 25_000])
+    assert np.isfinite(long).all()
+    assert short.argmax() == long.argmax()
