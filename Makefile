@@ -1,0 +1,29 @@
+# One spelling of each command. The README's two work without make.
+python = .venv/bin/python
+
+.PHONY: setup serve check test docs train evaluate
+
+setup:
+	sh setup.sh dev
+
+serve: setup
+	$(python) -m service serve
+
+check: setup
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+test: setup
+	$(python) -m pytest
+
+docs: setup
+	$(python) -m docs.reference
+	$(python) -m docs.api
+
+train:
+	sh setup.sh dev encoder
+	$(python) -m training train
+
+evaluate: setup
+	$(python) -m training evaluate
