@@ -160,7 +160,7 @@ def classify(image: Installed, variables: Mapping[str, str]) -> str:
 
 
 def test_kernels_are_kept(image: Installed, tmp_path: Path) -> None:
-    """The image starts with the machine code of its build, and neither adds to it nor changes it."""
+    """The image starts with the machine code of its build, and adds nothing to it."""
     built = kernels(image.home / "kernels")
     assert built
     assert classify(image, {"TMPDIR": str(tmp_path)}) == "fake_loan"
