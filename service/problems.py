@@ -1,0 +1,147 @@
+"""Errors as RFC 9457 problems: every code that the service answers with stands in KINDS.
+
+A problem says what is wrong, where and what to do. Nothing that a client sent is ever put into one,
+nor into the log: details are built from the table and from numbers of ours, places are JSON
+Pointers (RFC 6901) that name only fields that we know.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One sort of problem. `detail` may hold {names} that the raiser fills with numbers of ours."""
+
+    status: int
+    title: str
+    detail: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "http_malformed": Kind(
+        400, "The request is not HTTP/1.1", "The request cannot be read; mend it and connect again."
+    ),
+    "body_not_utf8": Kind(
+        400, "The body is not UTF-8", "Byte {at} of the body is not UTF-8; encode JSON as UTF-8."
+    ),
+    "body_not_json": Kind(
+        400, "The body is not JSON", "Expected JSON as in RFC 8259; the fault is {where}."
+    ),
+    "body_too_deep": Kind(
+        400, "The body is nested too deeply", "Send the object that /docs shows; it is flat."
+    ),
+    "key_doubled": Kind(
+        400, "A key stands twice in one object", "Send every field of an object once."
+    ),
+    "not_found": Kind(
+        404, "There is nothing at this path", "See /docs for the paths that there are."
+    ),
+    "method_not_allowed": Kind(
+        405, "The path has no such method", "Use a method that the header Allow names."
+    ),
+    "body_timeout": Kind(
+        408, "The body came too slowly", "Send the whole body within {seconds} seconds."
+    ),
+    "body_too_large": Kind(
+        413, "The body is too large", "Send at most {limit} bytes; split a batch into several."
+    ),
+    "content_encoding_unsupported": Kind(
+        415, "The body is compressed", "Send the body as it is, without Content-Encoding."
+    ),
+    "content_type_unsupported": Kind(
+        415, "The body is not declared as JSON", "Send Content-Type: application/json, in UTF-8."
+    ),
+    "body_not_object": Kind(
+        422, "The body is no JSON object", "Send the object that /docs shows for this path."
+    ),
+    "field_missing": Kind(
+        422, "A field is missing", "Send the field {field}, as /docs shows."
+    ),
+    "field_unknown": Kind(
+        422, "There is a field too many", "The only field here is {field}; leave out all others."
+    ),
+    "not_a_string": Kind(422, "A text is no string", "Send every text as a JSON string."),
+    "too_long": Kind(
+        422, "A text is too long", "A text may have at most {limit} characters (code points)."
+    ),
+    "blank": Kind(
+        422, "A text is blank", "Send no text that is empty or has only white space."
+    ),
+    "nul": Kind(422, "A text holds a NUL", "Remove U+0000 from the text."),
+    "lone_surrogate": Kind(
+        422, "A text holds half a character", "A surrogate stands alone; escape it as a pair."
+    ),
+    "texts_not_list": Kind(422, "`texts` is no list", "Send `texts` as a list of strings."),
+    "texts_empty": Kind(422, "`texts` is empty", "Send at least one text."),
+    "texts_too_many": Kind(
+        422, "There are too many texts", "Send at most {limit} texts; split them into batches."
+    ),
+    "internal_error": Kind(
+        500,
+        "The service failed",
+        "The fault is ours and has been logged without the text; if it lasts, tell the operator.",
+    ),
+    "model_failed": Kind(
+        503, "The model does not work", "It failed on a text of our own; see the log and restart."
+    ),
+    "not_ready": Kind(
+        503, "The model is still warming up", "Try again after the seconds in Retry-After."
+    ),
+    "shutting_down": Kind(
+        503, "The service is stopping", "Try again after the seconds in Retry-After."
+    ),
+}  # fmt: skip
+
+RETRY_AFTER = {"Retry-After": "2"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a body. `path` is a JSON Pointer to it, "" for the whole body."""
+
+    path: str
+    code: str
+
+
+class Problem(Exception):
+    """An answer that is an error; `values` fill the kind's detail, `headers` go out with it."""
+
+    def __init__(
+        self,
+        code: str,
+        faults: Iterable[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+        self.values = values
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem as its JSON object; `errors` is there where faults are."""
+        kind = KINDS[self.code]
+        body: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": kind.detail.format(**self.values),
+            "code": self.code,
+        }
+        if self.faults:
+            body["errors"] = [{"path": fault.path, "code": fault.code} for fault in self.faults]
+        return body
+
+    def response(self) -> Response:
+        """The problem as an HTTP answer."""
+        return Response(
+            orjson.dumps(self.as_dict()), KINDS[self.code].status, self.headers, MEDIA_TYPE
+        )

@@ -1,0 +1,217 @@
+"""What goes in and out: bodies as OpenAPI describes them, and the reading of what goes in.
+
+The pydantic classes only describe. Bodies are read by hand: one pass over the JSON, one over the
+texts, no error objects that a hostile body could multiply, and no message that could quote it.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model.text import fault
+from service.problems import Fault, Problem
+
+
+class Body(BaseModel):
+    """An object whose fields are all named."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ClassifyRequest(Body):
+    """One text to classify."""
+
+    text: str = Field(
+        description="The report, in Chinese or English; at least one visible character."
+    )
+
+
+class BatchRequest(Body):
+    """Texts to classify together."""
+
+    texts: list[str] = Field(
+        min_length=1, description="The reports; each as `text` of one request."
+    )
+
+
+class Ranked(Body):
+    """A category and its probability."""
+
+    category: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Prediction(Body):
+    """What the model says of one text; probabilities are calibrated."""
+
+    category: str = Field(description="The most probable category, always named.")
+    category_probability: float = Field(ge=0, le=1)
+    scheme: str = Field(description="The most probable scheme under that category.")
+    scheme_probability: float = Field(ge=0, le=1, description="Among all schemes.")
+    scheme_sure: bool = Field(description="Whether to believe the scheme.")
+    needs_review: bool = Field(description="Whether a person should decide the category.")
+    review_reason: Literal["unsure", "too_short", "unknown_words", "other_language"] | None
+    ranked: list[Ranked] = Field(description="The five most probable categories.")
+    model: str = Field(description="Version of the model.")
+    taxonomy: str = Field(description="Version of the taxonomy.")
+
+
+class BatchAnswer(Body):
+    """Predictions in the order of the texts."""
+
+    predictions: list[Prediction]
+    model: str
+    taxonomy: str
+
+
+class Open(BaseModel):
+    """An object that has at least the fields named."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Names(Open):
+    """A name in each language."""
+
+    zh_hans: str = Field(alias="zh-Hans")
+    zh_hant: str = Field(alias="zh-Hant")
+    en: str
+
+
+class Scheme(Open):
+    """A scheme under a category."""
+
+    id: str
+    names: Names
+
+
+class Category(Open):
+    """A category and its schemes."""
+
+    id: str
+    names: Names
+    severity: int
+    advice: Names
+    schemes: list[Scheme]
+
+
+class Taxonomy(Open):
+    """The whole tree."""
+
+    version: str
+    categories: list[Category]
+
+
+class Model(Open):
+    """The manifest of the model that answers."""
+
+    version: str
+    taxonomy: str
+
+
+class Health(Body):
+    """How the service is."""
+
+    status: Literal["live", "ready"]
+
+
+class ProblemKind(Body):
+    """What a problem code means."""
+
+    code: str
+    status: int
+    title: str
+    detail: str
+
+
+class ProblemFault(Body):
+    """One fault of a body."""
+
+    path: str = Field(description='JSON Pointer, such as "/texts/3"; "" is the whole body.')
+    code: str
+
+
+class ProblemBody(Body):
+    """An error as in RFC 9457. Programs go by `code`; nothing of the request is repeated."""
+
+    type: str = Field(description="Where the code is explained.")
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[ProblemFault] | None = Field(None, description="Faults of the body, by place.")
+
+
+def read_text(body: bytes, limit: int) -> str:
+    """The text of a ClassifyRequest; `limit` counts code points. Raises Problem."""
+    text = _only_field(body, "text")
+    code = fault(text, limit)
+    if code:
+        _refuse([Fault("/text", code)], limit=limit)
+    return text
+
+
+def read_texts(body: bytes, most: int, limit: int) -> list[str]:
+    """The texts, 1 to `most`, of a BatchRequest. Raises Problem, which names every bad one."""
+    texts = _only_field(body, "texts")
+    if not isinstance(texts, list):
+        _refuse([Fault("/texts", "texts_not_list")])
+    if not texts:
+        _refuse([Fault("/texts", "texts_empty")])
+    if len(texts) > most:
+        _refuse([Fault("/texts", "texts_too_many")], limit=most)
+    codes = [fault(text, limit) for text in texts]
+    if any(codes):
+        _refuse((Fault(f"/texts/{i}", c) for i, c in enumerate(codes) if c), limit=limit)
+    return texts
+
+
+def _refuse(faults: Iterable[Fault], **values: object) -> NoReturn:
+    """Raises the problem of the first fault, with all of them in its `errors`."""
+    listed = tuple(faults)
+    raise Problem(listed[0].code, listed, None, **values)
+
+
+def _only_field(body: bytes, name: str) -> Any:
+    """The value of the one field that the object has. Raises Problem."""
+    fields = read_json(body)
+    if not isinstance(fields, dict):
+        _refuse([Fault("", "body_not_object")])
+    faults = []
+    if name not in fields:
+        faults.append(Fault(f"/{name}", "field_missing"))
+    if len(fields) > (name in fields):
+        faults.append(Fault("", "field_unknown"))  # its name is not ours to repeat
+    if faults:
+        _refuse(faults, field=name)
+    return fields[name]
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body. Raises Problem for what is not strict JSON in UTF-8."""
+    try:
+        return _DECODER.decode(body.decode())
+    except UnicodeDecodeError as error:
+        raise Problem("body_not_utf8", at=error.start) from None
+    except json.JSONDecodeError as error:
+        raise Problem("body_not_json", where=f"near character {error.pos}") from None
+    except RecursionError:
+        raise Problem("body_too_deep") from None
+    except ValueError:
+        raise Problem("body_not_json", where="a number that cannot be read") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise Problem("key_doubled")
+    return fields
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise Problem("body_not_json", where="NaN or Infinity")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
