@@ -42,9 +42,9 @@ class FakeClassifier(Classifier):
         self.open.wait(timeout=10)
         if self.error:
             raise self.error
-        return [self._answer(text) for text in texts]
+        return [self._predict(text) for text in texts]
 
-    def _answer(self, text: str) -> Prediction:
+    def _predict(self, text: str) -> Prediction:
         first, second, *others = LABELS
         if len(text) % 2:
             first, second = second, first
