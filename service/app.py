@@ -15,9 +15,9 @@ from starlette.responses import Response
 
 from model import Classifier
 from service import body, openapi, schemas
+from service.docs import add_docs
 from service.guard import Guard, on_http_exception, on_problem
 from service.problems import KINDS, RETRY_AFTER, Problem
-from service.docs import add_docs
 from service.settings import Settings
 
 log = logging.getLogger("ruse.service")
