@@ -14,6 +14,8 @@ from model.kernel import BREAK, CJK, DIGIT, LATIN, NOTHING, OTHER, SYMBOL, Fold
 N_CODES = 0x20000  # code points above are ideographs, marks or symbols, told apart by the kernel
 
 _BREAKS = "\n\r。！？；：，、.!?;:,…\u2028\u2029"
+# Marks that people put inside words to break them; between words there is a space beside them.
+_STRAY = "*~^_|+·•"
 # Characters that stand for another one in messages that mean to slip past a filter.
 _STAND_INS = {
     "薇": "微", "溦": "微", "徽": "微", "嶶": "微", "裙": "群", "峮": "群", "羣": "群",
@@ -62,6 +64,8 @@ def _plain(character: str) -> str:
 
 def _kind(source: str, target: str) -> int:
     code = ord(source)
+    if target in _STRAY:
+        return NOTHING
     if any(first <= code <= last for first, last in _VANISH):
         return NOTHING
     category = unicodedata.category(target)

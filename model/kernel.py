@@ -3,8 +3,8 @@
 A batch is one array of code points (UTF-32) with offsets; every function below works on one text of
 it at a time, so a batch equals its single calls bit for bit: all sums are sums of integers.
 
-    codes -> tokenise -> tokens -> grams -> n-gram hashes -> look_up -> rows -> scores
-                              \\-> words -> word rows (Chinese by the best path) -> scores
+    codes -> tokenise, join -> tokens -> grams -> n-gram hashes -> look_up -> rows -> scores
+                                    \\-> words -> word rows (Chinese by the best path) -> scores
 
 The same functions serve training (`emit`), prediction (`score`) and evidence (`book`), so they
 cannot differ. Nothing is compiled at import; numba keeps the machine code in its cache.
@@ -23,6 +23,7 @@ NOTHING, SYMBOL, BREAK, CJK, LATIN, OTHER, DIGIT = range(7)
 LONGEST_GRAM = 4  # tokens
 LONGEST_WORD = 4  # Chinese characters
 LETTER_GRAM = 4  # letters, the marks of a word's edges included
+LEAST_JOINED = 6  # letters of a word put together from a single letter and another part
 WEIGHT_ONE = 255  # a word's weight of 1.0
 UNSEEN_LOG_FREQUENCY = -20.0  # of a Chinese character that is no word of the vocabulary
 
@@ -268,6 +269,52 @@ def _look_up(key, slots):
 
 
 @njit(nogil=True, cache=True)
+def join(n, slots, space, statistics):
+    """Join neighbours that are one word when no mark stands between them: `acc ount`, `sca-m`.
+
+    Only where one of them is no word of the vocabulary. Returns how many tokens are left.
+    """
+    kept = 0
+    t = 0
+    while t < n:
+        merged = False
+        if (
+            t + 1 < n
+            and space.kinds[t] == LATIN
+            and space.kinds[t + 1] == LATIN
+            and space.breaks[t + 1] == 0
+            and space.starts[t + 1] - space.ends[t] == 1
+        ):
+            first = space.firsts[t]
+            middle = space.firsts[t + 1]
+            last = space.firsts[t + 2]
+            single = middle - first == 1 or last - middle == 1
+            if last - first >= (LEAST_JOINED if single else LEAST_JOINED - 2) and (
+                _look_up(space.hashes[t], slots) < 0 or _look_up(space.hashes[t + 1], slots) < 0
+            ):
+                joined = space.hashes[t]
+                for k in range(middle, last):
+                    joined = _mix(joined, np.uint64(space.letters[k]))
+                if _look_up(joined, slots) >= 0:
+                    space.hashes[kept] = joined
+                    space.ends[kept] = space.ends[t + 1]
+                    merged = True
+        if not merged:
+            space.hashes[kept] = space.hashes[t]
+            space.ends[kept] = space.ends[t]
+        space.starts[kept] = space.starts[t]
+        space.kinds[kept] = space.kinds[t]
+        space.breaks[kept] = space.breaks[t]
+        space.firsts[kept] = space.firsts[t]
+        kept += 1
+        t += 2 if merged else 1
+    space.firsts[kept] = space.firsts[n]
+    statistics[LATIN_WORDS] -= n - kept
+    statistics[TOKENS] = kept
+    return kept
+
+
+@njit(nogil=True, cache=True)
 def words(n, table, space, statistics):
     """Find the words of `n` tokens: Latin ones as they stand, Chinese by the best path.
 
@@ -348,6 +395,7 @@ def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, 
     word_sum = np.empty(n_columns, np.int32)
     for i in range(n_texts):
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, space, statistics[i])
+        n = join(n, word_table.slots, space, statistics[i])
         m = grams(n, space)
         gram_sum[:] = 0
         word_sum[:] = 0
@@ -419,6 +467,7 @@ def emit(codes, offsets, fold, word_table, keys, key_ends, word_rows, word_ends,
     word_at = 0
     for i in range(n_texts):
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, space, statistics)
+        n = join(n, word_table.slots, space, statistics)
         m = grams(n, space)
         keys[at : at + m] = space.grams[:m]
         at += m
@@ -463,6 +512,7 @@ def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
     space = _space(codes.size)
     statistics = np.empty(N_STATISTICS, np.int32)
     n = tokenise(codes, 0, codes.size, fold, space, statistics)
+    n = join(n, word_table.slots, space, statistics)
     by_token = np.zeros(n + 1, np.float64)
     m = grams(n, space)
     by_length = 1.0 / np.sqrt(max(n, 1))

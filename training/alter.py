@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from training import evade
 from training.corpora import language_of
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
@@ -77,10 +78,16 @@ def _unpoint(text: str, chance: random.Random) -> str:
     return re.sub(r"[，。！？；：、,.!?;:]+ ?", " ", text)
 
 
+def _evade(text: str, chance: random.Random) -> str:
+    """Write some words so that a filter would not see them."""
+    return chance.choice((evade.variants, evade.spaces, evade.symbols, evade.leetspeak))(text, chance)
+
+
 _STEPS: tuple[tuple[Callable[[str, random.Random], str], float], ...] = (
     (_crop, 0.55),
     (_frame, 0.45),
     (_mask, 0.35),
     (_mistype, 0.35),
     (_unpoint, 0.15),
+    (_evade, 0.2),
 )

@@ -50,11 +50,8 @@ def material(examples: Sequence[Example], taxonomy: Taxonomy, folds: int = FOLDS
 
 def cues(taxonomy: Taxonomy) -> list[tuple[str, int]]:
     """The taxonomy's own words as weak examples: (text, scheme column)."""
-    found = []
-    for column, scheme in enumerate(s for c in taxonomy.categories for s in c.schemes):
-        for language in scheme.cues.values() if isinstance(scheme.cues, dict) else [scheme.cues]:
-            found += [(cue, column) for cue in language]
-    return found
+    schemes = [scheme for category in taxonomy.categories for scheme in category.schemes]
+    return [(cue, column) for column, scheme in enumerate(schemes) for cue in scheme.cues]
 
 
 def fit_once(

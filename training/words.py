@@ -150,26 +150,33 @@ def distil(chosen: Sequence[str], cache: Path | None = None) -> np.ndarray:
 def make(texts: Sequence[str], fold: Fold) -> Vocabulary:
     """Choose the words for a corpus, count them in it and distil their vectors."""
     chosen, shares = choose(texts, fold)
-    keys = np.empty(len(chosen), np.uint64)
-    kernel.name(*encode(chosen), fold, keys)
-    _, first = np.unique(keys, return_index=True)
-    keep = np.sort(first[keys[first] != 0])
-    chosen, shares, keys = [chosen[i] for i in keep], shares[keep], keys[keep]
-    log_frequencies = np.log(shares).astype(np.float32)
-    none = Vocabulary((), keys, log_frequencies, np.empty(0, np.uint8), np.empty((0, 0)))
-    found = emit(texts, fold, none.table()).word_rows
-    here = np.bincount(found, minlength=len(chosen)) / max(1, found.size)
-    weights = ENOUGH / (ENOUGH + np.maximum(shares, here))
     vectors = distil(chosen).astype(np.float64)
     vectors -= vectors.mean(axis=0)
     values, axes = np.linalg.eigh(vectors.T @ vectors)
     largest = np.argsort(values)[::-1][:N_DIMENSIONS]
+    return vocabulary(chosen, shares, texts, fold, (vectors @ axes[:, largest]).astype(np.float32))
+
+
+def vocabulary(
+    chosen: Sequence[str], shares: np.ndarray, texts: Sequence[str], fold: Fold, vectors: np.ndarray
+) -> Vocabulary:
+    """Words with their hashes and weights; those the kernel would not see as one word are left out."""
+    keys = np.empty(len(chosen), np.uint64)
+    kernel.name(*encode(chosen), fold, keys)
+    _, first = np.unique(keys, return_index=True)
+    keep = np.sort(first[keys[first] != 0])
+    shares, keys = shares[keep], keys[keep]
+    log_frequencies = np.log(shares).astype(np.float32)
+    bare = Vocabulary((), keys, log_frequencies, np.empty(0, np.uint8), np.empty((0, 0)))
+    found = emit(texts, fold, bare.table()).word_rows
+    here = np.bincount(found, minlength=keys.size) / max(1, found.size)
+    weights = ENOUGH / (ENOUGH + np.maximum(shares, here))
     return Vocabulary(
-        tuple(chosen),
+        tuple(chosen[i] for i in keep),
         keys,
         log_frequencies,
         np.clip(np.rint(weights * kernel.WEIGHT_ONE), 1, 255).astype(np.uint8),
-        (vectors @ axes[:, largest]).astype(np.float32),
+        vectors[keep],
     )
 
 
