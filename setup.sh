@@ -3,26 +3,29 @@
 set -eu
 cd "$(dirname "$0")"
 
-suits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
-for python in .venv/bin/python python3 python3.13 python3.12 python3.11 none; do
-    if "$python" -c "$suits" 2>/dev/null; then break; fi
-done
-if [ "$python" = none ]; then
-    echo "setup.sh: Ruse needs Python 3.11, 3.12 or 3.13; none is on the PATH" >&2
-    exit 1
-fi
+say() { echo "setup.sh: $*" >&2; }
 
-# Debian's Python cannot make environments until its package python3-venv is there.
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    suits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+    for python in python3 python3.13 python3.12 python3.11 none; do
+        if "$python" -c "$suits" 2>/dev/null; then break; fi
+    done
+    if [ "$python" = none ]; then
+        say "Ruse needs Python 3.11, 3.12 or 3.13; none is on the PATH"
+        exit 1
+    fi
+    # Debian's Python makes no environments until its package python3-venv is there.
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+        say "installing Debian's package python3-venv"
+        export DEBIAN_FRONTEND=noninteractive
         if ! { apt-get update && apt-get install --yes python3-venv; } >/dev/null; then
-            echo "setup.sh: install the package python3-venv and run this again" >&2
+            say "that failed; install python3-venv as root and run this again"
             exit 1
         fi
     fi
     "$python" -m venv --clear .venv
 fi
 
-echo "setup.sh: installing into .venv; a minute or two the first time" >&2
+say "installing into .venv; a minute or two the first time"
 extras=$(IFS=,; echo "$*")
-.venv/bin/python -m pip install --quiet --disable-pip-version-check ".${extras:+[$extras]}"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 ".${extras:+[$extras]}"
