@@ -21,6 +21,8 @@ SHORTEST = 10
 # The share of words that must be in the vocabulary, and of letters in a script that the model reads.
 LEAST_KNOWN = 0.5
 LEAST_READABLE = 0.5
+# The share of Latin words that are common words of a language the model does not read.
+MOST_FOREIGN = 0.15
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,11 @@ class Classifier:
         letters = readable + columns[kernel.OTHER_LETTERS]
         units = columns[kernel.LATIN_WORDS] + columns[kernel.CJK_TOKENS]
         known = columns[kernel.KNOWN_LATIN] + columns[kernel.CJK_TOKENS]
-        foreign = readable < LEAST_READABLE * letters
+        foreign = (readable < LEAST_READABLE * letters) | (
+            (columns[kernel.FOREIGN] > MOST_FOREIGN * columns[kernel.LATIN_WORDS])
+            & (columns[kernel.FOREIGN] >= columns[kernel.CJK_TOKENS])
+            & (columns[kernel.FOREIGN] > 0)
+        )
         short = columns[kernel.CHARACTERS] <= SHORTEST
         unknown = known < LEAST_KNOWN * units
         unsure = chance < self._thresholds[best]

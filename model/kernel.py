@@ -28,8 +28,10 @@ WEIGHT_ONE = 255  # a word's weight of 1.0
 UNSEEN_LOG_FREQUENCY = -20.0  # of a Chinese character that is no word of the vocabulary
 
 # Columns of the statistics of a text.
-TOKENS, CJK_TOKENS, LATIN_WORDS, OTHER_LETTERS, KNOWN_LATIN, LATIN_LETTERS, CHARACTERS = range(7)
-N_STATISTICS = 7
+TOKENS, CJK_TOKENS, LATIN_WORDS, OTHER_LETTERS, KNOWN_LATIN, LATIN_LETTERS, CHARACTERS, FOREIGN = (
+    range(8)
+)
+N_STATISTICS = 8
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
@@ -56,7 +58,10 @@ class Table(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The word table: a row, a log-frequency and a weight for each word."""
+    """The word table: a row, a log-frequency and a weight for each word.
+
+    A word of weight 0 is one of another language: it is counted, and says nothing.
+    """
 
     slots: np.ndarray  # uint64 (a power of two,)
     rows: np.ndarray  # int8 (n_words, n_columns)
@@ -327,7 +332,9 @@ def words(n, table, space, statistics):
         if space.kinds[t] != CJK:
             if space.kinds[t] == LATIN:
                 row = _look_up(space.hashes[t], table.slots)
-                if row >= 0:
+                if row >= 0 and table.weights[row] == 0:
+                    statistics[FOREIGN] += 1
+                elif row >= 0:
                     statistics[KNOWN_LATIN] += 1
                     space.word_rows[m] = row
                     space.word_starts[m] = t

@@ -97,7 +97,7 @@ ONE = [
     (b'{"text": "kestrel\xed\xa0\x80"}', 400, "body_not_utf8", None),
     ('{"text": "kestrel"}'.encode("utf-16"), 400, "body_not_utf8", None),
     (b"[" * 90_000, 400, "body_too_deep", None),
-    (b'{"kestrel":' * 9_000, 400, "body_too_deep", None),
+    (b'{"":' * 20_000, 400, "body_too_deep", None),
     (b'{"text": "kestrel", "text": "b"}', 400, "key_doubled", None),
     (b'{"text": "kestrel", "te\\u0078t": "b"}', 400, "key_doubled", None),
     (b'{"text": {"kestrel": 1, "kestrel": 2}}', 400, "key_doubled", None),

@@ -123,7 +123,7 @@ def test_grace_ends(small_model: Path, tmp_path: Path) -> None:
             )
             it.client.get("/health/ready")
             it.process.send_signal(signal.SIGTERM)
-            answer = slow.recv(65_536)
+            answer = b"".join(iter(lambda: slow.recv(65_536), b""))
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b'"code":"shutting_down"' in answer
         it.process.wait(10)

@@ -12,6 +12,7 @@ words of the corpus. Distilling takes a minute; the result is cached by content.
 import hashlib
 import os
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ N_CHINESE, N_ENGLISH = 38_000, 26_000  # the most frequent of each list
 N_DIMENSIONS = 256
 ENOUGH = 1e-3  # the `a` of a word's weight
 COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
+# A word so common in English, or in so many of our reports, is no sign of another language.
+COMMON_SHARE, COMMON_TEXTS = 3e-5, 4
 LEAST_SHARE = 1e-8  # of a word that its list has hardly seen
 
 
@@ -150,32 +153,62 @@ def distil(chosen: Sequence[str], cache: Path | None = None) -> np.ndarray:
 def make(texts: Sequence[str], fold: Fold) -> Vocabulary:
     """Choose the words for a corpus, count them in it and distil their vectors."""
     chosen, shares = choose(texts, fold)
+    foreign = _foreign(texts, fold)
+    own = [i for i, word in enumerate(chosen) if word not in foreign]
+    chosen, shares = [chosen[i] for i in own], shares[own]
     vectors = distil(chosen).astype(np.float64)
     vectors -= vectors.mean(axis=0)
     values, axes = np.linalg.eigh(vectors.T @ vectors)
     largest = np.argsort(values)[::-1][:N_DIMENSIONS]
-    return vocabulary(chosen, shares, texts, fold, (vectors @ axes[:, largest]).astype(np.float32))
+    reduced = np.zeros((len(chosen) + len(foreign), N_DIMENSIONS), np.float32)
+    reduced[: len(chosen)] = vectors @ axes[:, largest]
+    shares = np.append(shares, np.full(len(foreign), LEAST_SHARE))
+    return vocabulary([*chosen, *foreign], shares, texts, fold, reduced, len(foreign))
+
+
+def _foreign(texts: Sequence[str], fold: Fold) -> list[str]:
+    """Words of other languages in Latin letters that neither English nor our reports use."""
+    lists = tomllib.loads(Path(__file__).with_name("languages.toml").read_text("utf-8"))
+    spread: Counter[str] = Counter()
+    for text in texts:
+        spread.update(set(re.findall(r"[a-z]+", folded(text, fold))))
+    english = _lists()[1]
+    return sorted(
+        word
+        for word in {word for known in lists.values() for word in known.split()}
+        if english.get(word, 0) < COMMON_SHARE and spread[word] < COMMON_TEXTS and len(word) > 1
+    )
 
 
 def vocabulary(
-    chosen: Sequence[str], shares: np.ndarray, texts: Sequence[str], fold: Fold, vectors: np.ndarray
+    chosen: Sequence[str],
+    shares: np.ndarray,
+    texts: Sequence[str],
+    fold: Fold,
+    vectors: np.ndarray,
+    n_foreign: int = 0,
 ) -> Vocabulary:
-    """Words with their hashes and weights; those the kernel would not see as one word are left out."""
+    """Words with their hashes and weights; those the kernel would not see as one word are left out.
+
+    The last `n_foreign` are words of other languages and weigh nothing.
+    """
     keys = np.empty(len(chosen), np.uint64)
     kernel.name(*encode(chosen), fold, keys)
     _, first = np.unique(keys, return_index=True)
     keep = np.sort(first[keys[first] != 0])
     shares, keys = shares[keep], keys[keep]
     log_frequencies = np.log(shares).astype(np.float32)
-    bare = Vocabulary((), keys, log_frequencies, np.empty(0, np.uint8), np.empty((0, 0)))
+    ones = np.ones(keys.size, np.uint8)
+    bare = Vocabulary((), keys, log_frequencies, ones, np.empty((0, 0), np.float32))
     found = emit(texts, fold, bare.table()).word_rows
     here = np.bincount(found, minlength=keys.size) / max(1, found.size)
-    weights = ENOUGH / (ENOUGH + np.maximum(shares, here))
+    weights = np.rint(ENOUGH / (ENOUGH + np.maximum(shares, here)) * kernel.WEIGHT_ONE)
+    weights = np.where(keep < len(chosen) - n_foreign, np.maximum(weights, 1), 0)
     return Vocabulary(
         tuple(chosen[i] for i in keep),
         keys,
         log_frequencies,
-        np.clip(np.rint(weights * kernel.WEIGHT_ONE), 1, 255).astype(np.uint8),
+        weights.astype(np.uint8),
         vectors[keep],
     )
 
