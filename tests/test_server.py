@@ -108,6 +108,17 @@ def test_a_client_that_asks_first_is_told_at_once(client: httpx.Client) -> None:
     assert b"\r\n\r\nHTTP/1.1 200 OK" in answer
 
 
+def test_a_body_that_turns_out_malformed_is_answered_once(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken chunk behind a head that is refused anyway makes one answer and no error."""
+    head = post(b"", "Transfer-Encoding: chunked", "Content-Encoding: gzip")
+    answer = exchange(client, head + b"1\r\na\r\nkestrel\r\n")
+    assert answer.count(b"HTTP/1.1 4") == 1
+    assert client.get("/health/ready").status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_client_that_hangs_up_leaves_no_trace(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
