@@ -72,7 +72,7 @@ class Manifest:
 def save(folder: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> Manifest:
     """Write a model whole or not at all; its version ends in a hash of what it answers with."""
     stream = io.BytesIO()
-    np.savez(stream, **{name: arrays[name] for name in _SHAPES})
+    np.savez(stream, **{name: arrays[name] for name in _SHAPES})  # type: ignore[arg-type]
     content = stream.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     known = asdict(manifest) | {"sha256": digest, "metrics": {}}

@@ -23,9 +23,7 @@ class Checks:
         if wanted := list(keys):
             known = {*wanted, *optional}
             self.faults += [f"{where}: {key} is missing" for key in wanted if key not in value]
-            self.faults += [
-                f"{where}: {key[:40]!r} is unknown" for key in value if key not in known
-            ]
+            self.faults += [f"{where}: {key[:40]!r} is unknown" for key in value if key not in known]
         return value
 
     def inner(
@@ -48,9 +46,7 @@ class Checks:
         value = table.get(key)
         if isinstance(value, str) and value and value == value.strip():
             if len(value) > longest:
-                self.faults.append(
-                    f"{where}: {key} has {len(value)} characters, not {longest} at most"
-                )
+                self.faults.append(f"{where}: {key} has {len(value)} characters, not {longest} at most")
             return value
         if key in table:
             self.faults.append(f"{where}: {key} must be text with no space around it")

@@ -20,7 +20,7 @@ N_RANKED = 5
 SHORTEST = 10
 # The share of words that must be in the vocabulary, and of letters in a script that the model reads.
 LEAST_KNOWN = 0.5
-LEAST_READABLE = 0.5
+LEAST_READABLE = 0.75
 # The share of Latin words that are common words of a language the model does not read.
 MOST_FOREIGN = 0.15
 
@@ -56,9 +56,7 @@ class Prediction:
 class Classifier:
     """Names categories and schemes of texts; has no state but its tables, so threads may share it."""
 
-    def __init__(
-        self, manifest: artifact.Manifest, arrays: dict[str, np.ndarray], tree: Taxonomy
-    ) -> None:
+    def __init__(self, manifest: artifact.Manifest, arrays: dict[str, np.ndarray], tree: Taxonomy) -> None:
         if tuple(tree.scheme_ids) != tuple(manifest.schemes):
             raise ArtifactError(
                 f"model {manifest.version} has other schemes than taxonomy {tree.version}; "
@@ -146,9 +144,7 @@ class Classifier:
             for i in range(len(best))
         ]
 
-    def _reasons(
-        self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray
-    ) -> list[str | None]:
+    def _reasons(self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray) -> list[str | None]:
         """Why each text needs review, or None; the first reason that holds."""
         columns = statistics.T.astype(np.float32)
         readable = columns[kernel.CJK_TOKENS] + columns[kernel.LATIN_LETTERS]

@@ -33,9 +33,7 @@ class Explanation(list[Evidence]):
     `sum(e.weight for e in explanation) + explanation.bias == explanation.margin`.
     """
 
-    def __init__(
-        self, words: list[Evidence], category: str, scheme: str, bias: float, margin: float
-    ) -> None:
+    def __init__(self, words: list[Evidence], category: str, scheme: str, bias: float, margin: float) -> None:
         super().__init__(words)
         self.category = category
         self.scheme = scheme
@@ -77,9 +75,7 @@ def explain(classifier: "Classifier", text: str, category: str | None = None) ->
         direction * classifier.gram_scale,
         direction * classifier.word_scale,
     )
-    words = [
-        Evidence(int(s), int(e), float(w)) for s, e, w in zip(starts, ends, weights, strict=True)
-    ]
+    words = [Evidence(int(s), int(e), float(w)) for s, e, w in zip(starts, ends, weights, strict=True)]
     bias = float(direction @ classifier.bias)
     margin = bias + sum(word.weight for word in words)
     return Explanation(words, category, classifier.taxonomy.scheme_ids[top], bias, margin)

@@ -75,7 +75,7 @@ def _kind(source: str, target: str) -> int:
         return BREAK
     if "0" <= target <= "9":
         return DIGIT
-    if "CJK" in unicodedata.name(target, "") and category == "Lo" or target in "々〇":
+    if ("CJK" in unicodedata.name(target, "") and category == "Lo") or target in "々〇":
         return CJK
     if "a" <= target <= "z":
         return LATIN
@@ -86,7 +86,7 @@ def _kind(source: str, target: str) -> int:
 
 def make() -> tuple[np.ndarray, np.ndarray]:
     """Make the table: targets uint32 and kinds uint8, both (N_CODES,). Needs `opencc`."""
-    import opencc  # type: ignore[import-untyped]
+    import opencc
 
     simplify = opencc.OpenCC("t2s").convert
     targets = np.arange(N_CODES, dtype=np.uint32)
@@ -123,5 +123,5 @@ def unpack(arrays: dict[str, np.ndarray]) -> Fold:
     """The table that `pack` wrote."""
     targets = np.arange(N_CODES, dtype=np.uint32)
     targets[arrays["fold_sources"]] = arrays["fold_targets"]
-    lengths = np.diff(arrays["fold_starts"].astype(np.int64), append=N_CODES)
+    lengths = np.diff(np.append(arrays["fold_starts"].astype(np.int64), N_CODES))
     return Fold(targets, np.repeat(arrays["fold_kinds"], lengths))

@@ -28,9 +28,7 @@ WEIGHT_ONE = 255  # a word's weight of 1.0
 UNSEEN_LOG_FREQUENCY = -20.0  # of a Chinese character that is no word of the vocabulary
 
 # Columns of the statistics of a text.
-TOKENS, CJK_TOKENS, LATIN_WORDS, OTHER_LETTERS, KNOWN_LATIN, LATIN_LETTERS, CHARACTERS, FOREIGN = (
-    range(8)
-)
+TOKENS, CJK_TOKENS, LATIN_WORDS, OTHER_LETTERS, KNOWN_LATIN, LATIN_LETTERS, CHARACTERS, FOREIGN = range(8)
 N_STATISTICS = 8
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
@@ -423,9 +421,7 @@ def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, 
         by_weight = 1.0 / max(total, 1)
         for c in range(n_columns):
             scores[i, c] = (
-                bias[c]
-                + gram_scale[c] * gram_sum[c] * by_length
-                + word_scale[c] * word_sum[c] * by_weight
+                bias[c] + gram_scale[c] * gram_sum[c] * by_length + word_scale[c] * word_sum[c] * by_weight
             )
 
 

@@ -154,8 +154,7 @@ class _Reader(Checks):
         severities = self.words(table, "severities", where, levels)
         call = self.words(table, "call", where, LANGUAGES, LONGEST_TEXT)
         phones = tuple(
-            self.phone(row, f"phone {at}")
-            for at, row in enumerate(self.items(table, "phone", where), 1)
+            self.phone(row, f"phone {at}") for at, row in enumerate(self.items(table, "phone", where), 1)
         )
         numbers = {phone.number for phone in phones}
         self.dialled(call, "call", numbers)
@@ -166,9 +165,7 @@ class _Reader(Checks):
         homes: dict[object, Target] = {}
         for category in categories:
             homes[category.id] = Target(category.id, None, None)
-            homes |= {
-                scheme.id: Target(category.id, scheme.id, None) for scheme in category.schemes
-            }
+            homes |= {scheme.id: Target(category.id, scheme.id, None) for scheme in category.schemes}
         crosswalks = {
             name: self.crosswalk(row, f"crosswalk {name}", homes)
             for name, row in self.inner(table, "crosswalk", where).items()
@@ -181,9 +178,7 @@ class _Reader(Checks):
             crosswalks,
         )
 
-    def category(
-        self, row: object, where: str, call: Mapping[str, str], numbers: set[str]
-    ) -> Category:
+    def category(self, row: object, where: str, call: Mapping[str, str], numbers: set[str]) -> Category:
         where = _named(row, "category", where)
         table = self.table(row, where, (*_NODE, "severity", "advice", "scheme"), ("theme",))
         severity = table.get("severity", SEVERITIES[0])

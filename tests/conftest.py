@@ -64,21 +64,24 @@ def fitted(tree: taxonomy.Taxonomy, table: Fold) -> fit.Fitted:
     settings = fit.Settings(least_texts=1, least_batches=1, copies=0, steps=60)
     batches = [str(i) for i in range(len(texts))]
     return fit.fit(
-        texts, targets, batches, np.ones(len(texts)), len(tree.scheme_ids), table, vocabulary, settings
+        texts,
+        targets,
+        batches,
+        np.ones(len(texts)),
+        len(tree.scheme_ids),
+        table,
+        vocabulary,
+        settings,
     )
 
 
 @pytest.fixture
-def small_model(
-    tmp_path: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table: Fold
-) -> Path:
+def small_model(tmp_path: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table: Fold) -> Path:
     """The folder of a small saved model."""
     return save_small(tmp_path / "small", fitted, tree, table)
 
 
-def save_small(
-    folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table: Fold
-) -> Path:
+def save_small(folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table: Fold) -> Path:
     """Save the small model in `folder`."""
     manifest = artifact.Manifest(
         version="0.1.0",

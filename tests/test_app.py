@@ -45,9 +45,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_classify_answers_the_prediction(
-    client: httpx.Client, fake: FakeClassifier, text: str
-) -> None:
+def test_classify_answers_the_prediction(client: httpx.Client, fake: FakeClassifier, text: str) -> None:
     """One text is answered by the classifier's prediction as a JSON object, the text unchanged."""
     answer = client.post("/v1/classify", json={"text": text})
     assert answer.status_code == 200
@@ -206,9 +204,7 @@ def test_only_json_is_read(client: httpx.Client, kind: str) -> None:
     assert answer.headers["accept"] == "application/json"
 
 
-@pytest.mark.parametrize(
-    "kind", ["application/json;charset=utf-8", 'Application/JSON; charset="UTF-8"']
-)
+@pytest.mark.parametrize("kind", ["application/json;charset=utf-8", 'Application/JSON; charset="UTF-8"'])
 def test_json_may_name_its_charset(client: httpx.Client, kind: str) -> None:
     """UTF-8 may be named in any case, quoted or not."""
     answer = client.post("/v1/classify", content=b'{"text":"a"}', headers={"Content-Type": kind})
@@ -344,9 +340,7 @@ def test_a_long_batch_does_not_hold_up_others() -> None:
     fake = FakeClassifier()
     with serving(fake, threads=2) as client, ThreadPoolExecutor(4) as pool:
         fake.open.clear()
-        batches = [
-            pool.submit(client.post, "/v1/classify/batch", json={"texts": ["a"]}) for _ in range(4)
-        ]
+        batches = [pool.submit(client.post, "/v1/classify/batch", json={"texts": ["a"]}) for _ in range(4)]
         long = pool.submit(client.post, "/v1/classify", json={"text": "a" * 20_000})
         for _ in range(20):
             assert client.get("/health/ready").status_code == 200

@@ -124,9 +124,7 @@ def test_a_zip_bomb_is_refused(small_model: Path) -> None:
         ({"thresholds": {"x": float("nan")}}, "value"),
     ],
 )
-def test_a_wrong_manifest_is_refused(
-    small_model: Path, change: dict[str, object], message: str
-) -> None:
+def test_a_wrong_manifest_is_refused(small_model: Path, change: dict[str, object], message: str) -> None:
     """Another format, unknown fields and impossible values are refused with the file's name."""
     path = small_model / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

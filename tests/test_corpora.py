@@ -9,7 +9,12 @@ from model.taxonomy import Taxonomy
 from training import batches, corpora
 from training.corpora import Corpus, CorpusError, Example
 
-GOOD = {"id": "a", "text": "they took a fee for the loan", "scheme": "loan_upfront_fee", "batch": "x"}
+GOOD = {
+    "id": "a",
+    "text": "they took a fee for the loan",
+    "scheme": "loan_upfront_fee",
+    "batch": "x",
+}
 
 
 def corpus(folder: Path, *lines: str | bytes, use: str = "fit") -> Corpus:
@@ -88,7 +93,11 @@ def test_drafts_are_filed_as_batches(tmp_path: Path, tree: Taxonomy) -> None:
 def test_near_duplicates_are_found() -> None:
     """Two texts that differ in a word are a pair, two of one scheme are not."""
     long = "he called from the bank and said that my card would be blocked today unless I gave the code"
-    texts = [long, long.replace("today", "tonight"), "the bank card code was asked by a man on the phone"]
+    texts = [
+        long,
+        long.replace("today", "tonight"),
+        "the bank card code was asked by a man on the phone",
+    ]
     assert batches.near_duplicates(texts) == [(0, 1)]
 
 
@@ -109,7 +118,17 @@ def test_the_own_corpus_is_what_it_must_be(tree: Taxonomy) -> None:
 def test_the_report_holds_no_text() -> None:
     """The report on batches has numbers and names only."""
     rows = [
-        Example(str(i), f"secret story {i} " * 5, "fake_loan", "loan_upfront_fee", None, "en", "Latn", "v", "b")
+        Example(
+            str(i),
+            f"secret story {i} " * 5,
+            "fake_loan",
+            "loan_upfront_fee",
+            None,
+            "en",
+            "Latn",
+            "v",
+            "b",
+        )
         for i in range(3)
     ]
     report = batches.report(rows)

@@ -42,9 +42,7 @@ def test_the_page_works_under_a_strict_policy(client: httpx.Client) -> None:
     """The page has no inline script or style, names only files served here, and says so by CSP."""
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
-    policy = dict(
-        part.split(" ", 1) for part in page.headers["content-security-policy"].split("; ")
-    )
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert "unsafe" not in page.headers["content-security-policy"]

@@ -11,12 +11,15 @@ from model.kernel import Fold
 from training import fit, words
 
 TEXTS = [text for known in SMALL.values() for text in known]
-NEW = ["he asked a fee before the loan", "海关说我的包裹有问题", "退货 refund refused by the shop", "zzz 龘"]
+NEW = [
+    "he asked a fee before the loan",
+    "海关说我的包裹有问题",
+    "退货 refund refused by the shop",
+    "zzz 龘",
+]
 
 
-def test_compiled_scores_are_within_the_rounding(
-    fitted: fit.Fitted, small_model: Path, table: Fold
-) -> None:
+def test_compiled_scores_are_within_the_rounding(fitted: fit.Fitted, small_model: Path, table: Fold) -> None:
     """Each score is within half a step of int8 per row that is added, the stated bound."""
     classifier = model.load(small_model)
     texts = TEXTS + NEW
@@ -50,13 +53,13 @@ def test_a_word_never_seen_has_a_meaning(table: Fold) -> None:
     generator = np.random.default_rng(1)
     chosen = ["loan", "borrowing", "parcel", "package", "fee", "customs"]
     vectors = generator.normal(size=(3, 32)).astype(np.float32)
-    vectors = np.concatenate([vectors[:1], vectors[:1], vectors[1:2], vectors[1:2], vectors[2:], -vectors[2:]])
+    vectors = np.concatenate(
+        [vectors[:1], vectors[:1], vectors[1:2], vectors[1:2], vectors[2:], -vectors[2:]]
+    )
     texts = ["loan fee", "parcel customs"] * 4
     vocabulary = words.vocabulary(chosen, np.full(6, 1e-4), texts, table, vectors)
     settings = fit.Settings(least_texts=1, least_batches=1, steps=60)
-    found = fit.fit(
-        texts, np.array([0, 1] * 4), ["a"] * 8, np.ones(8), 2, table, vocabulary, settings
-    )
+    found = fit.fit(texts, np.array([0, 1] * 4), ["a"] * 8, np.ones(8), 2, table, vocabulary, settings)
     scores = found.scores(words.emit(["borrowing", "package"], table, vocabulary.table()))
     assert scores.argmax(axis=1).tolist() == [0, 1]
 
@@ -77,4 +80,5 @@ def test_class_weights_average_to_one(balance: float) -> None:
     targets = np.array([0] * 90 + [1] * 10)
     weights = fit.class_weights(targets, 3, balance)
     assert weights[targets].mean() == pytest.approx(1)
-    assert (weights[1] >= weights[0]) and np.isfinite(weights).all()
+    assert weights[1] >= weights[0]
+    assert np.isfinite(weights).all()

@@ -1,6 +1,5 @@
 """The fold: one code point to one or none."""
 
-import numpy as np
 import pytest
 
 from model import fold, kernel

@@ -71,9 +71,7 @@ def test_import_is_light() -> None:
         "compiled = [d for d in vars(kernel).values() if isinstance(d, Dispatcher)]\n"
         "print(len(compiled) > 5, [d.__name__ for d in compiled if d.signatures])\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "[]\nTrue []\n"
 
 

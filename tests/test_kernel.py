@@ -15,7 +15,10 @@ from training import words
 def seen(text: str, table: Fold) -> set[int]:
     """The n-gram hashes of a text."""
     none = Words(
-        np.zeros(2, np.uint64), np.zeros((0, 0), np.int8), np.zeros(0, np.float32), np.zeros(0, np.uint8)
+        np.zeros(2, np.uint64),
+        np.zeros((0, 0), np.int8),
+        np.zeros(0, np.float32),
+        np.zeros(0, np.uint8),
     )
     return set(words.emit([text], table, none).keys.tolist())
 
@@ -77,9 +80,7 @@ def test_strangers_add_nothing(classifier: model.Classifier) -> None:
     assert statistics[1].sum() == 0
 
 
-any_text = st.text(
-    st.one_of(st.characters(), st.sampled_from("诈骗刷單帳 otp loan０①.。\n")), max_size=60
-)
+any_text = st.text(st.one_of(st.characters(), st.sampled_from("诈骗刷單帳 otp loan０①.。\n")), max_size=60)
 
 
 @settings(max_examples=60, deadline=None)

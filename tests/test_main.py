@@ -156,6 +156,8 @@ def test_a_terminal_gets_a_table() -> None:
         output += part
     os.close(parent)
     assert process.wait(timeout=60) == 0
+    assert process.stderr is not None
+    process.stderr.close()
     shown = output.decode("utf-8")
     assert "贷款" in shown
     assert "{" not in shown

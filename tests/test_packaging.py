@@ -118,9 +118,7 @@ def test_dockerfile() -> None:
         "FROM", "WORKDIR", "RUN", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK",
         "ENTRYPOINT", "CMD",
     }  # fmt: skip
-    for listed in re.findall(
-        r"^(?:HEALTHCHECK .*?)?(?:ENTRYPOINT|CMD) (\[.*)$", last, re.MULTILINE
-    ):
+    for listed in re.findall(r"^(?:HEALTHCHECK .*?)?(?:ENTRYPOINT|CMD) (\[.*)$", last, re.MULTILINE):
         assert all(isinstance(word, str) for word in json.loads(listed))
 
 

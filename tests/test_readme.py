@@ -66,11 +66,7 @@ def test_first_command(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     skip = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
     shutil.copytree(ROOT, clone, ignore=skip)
-    bare = {
-        name: os.environ[name] for name in os.environ if name.startswith(("PATH", "HOME", "PIP"))
-    }
-    run = subprocess.run(
-        ["sh", "-c", BLOCKS[0]], cwd=clone, env=bare, capture_output=True, text=True
-    )
+    bare = {name: os.environ[name] for name in os.environ if name.startswith(("PATH", "HOME", "PIP"))}
+    run = subprocess.run(["sh", "-c", BLOCKS[0]], cwd=clone, env=bare, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert '"category": "fake_loan"' in run.stdout

@@ -11,9 +11,7 @@ from model.text import FAULTS
 from service.problems import KINDS, Problem
 from service.schemas import read_json, read_text, read_texts
 
-texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")).filter(
-    str.strip
-)
+texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")).filter(str.strip)
 
 
 @given(texts, st.booleans())

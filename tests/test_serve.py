@@ -48,9 +48,7 @@ def served(log: Path, **variables: str) -> Iterator[Served]:
     """A ready process on a free port, killed at the end if it has not stopped by itself."""
     command = [sys.executable, "-m", "service", "serve", "--port", "0"]
     with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(**variables), stderr=sink, stdout=sink
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(**variables), stderr=sink, stdout=sink)
     try:
         deadline = time.monotonic() + 60
         while not (found := re.search(r"listens on (\S+)", log.read_text("utf-8"))):

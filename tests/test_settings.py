@@ -17,9 +17,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_setting_is_needed() -> None:
     """Without any variable the documented defaults hold."""
     chosen = settings.load()
-    assert chosen.model_dump() == {
-        name: field.default for name, field in Settings.model_fields.items()
-    }
+    assert chosen.model_dump() == {name: field.default for name, field in Settings.model_fields.items()}
     assert (chosen.host, chosen.port, chosen.models) == ("127.0.0.1", 8000, None)
     assert (chosen.text_limit, chosen.batch_limit) == (20_000, 1_000)
 

@@ -257,9 +257,7 @@ def test_all_at_once(tmp_path: Path) -> None:
 
 def test_missing_id(tmp_path: Path) -> None:
     """A category without an id is named by its place in the file."""
-    assert "taxonomy.toml: category 1: id is missing" in faults(
-        SMALL.replace("id = 'swindle'", ""), tmp_path
-    )
+    assert "taxonomy.toml: category 1: id is missing" in faults(SMALL.replace("id = 'swindle'", ""), tmp_path)
 
 
 @pytest.mark.parametrize("text", ["category = [1, 2]", "category = [{}]", "x", "severities = 3"])

@@ -51,7 +51,9 @@ def evaluate_(
     """Measure a model on every corpus that is for measuring; those not here are named and skipped."""
     classifier = load(model)
     known = corpora.listed(listed).values()
-    measured = {c.name: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here}
+    measured = {
+        c.name: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here
+    }
     for corpus in known:
         if corpus.use == "measure" and not corpus.is_here:
             _say(f"skipped {corpus.name}: not here (it is measured only, never shipped)")

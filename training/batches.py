@@ -79,9 +79,7 @@ def report(examples: Sequence[Example]) -> str:
     for category in sorted({e.category for e in examples}):
         row = [[e for e in examples if e.category == category and e.language == k] for k in ("zh", "en")]
         medians = [int(np.median([len(e.text) for e in part])) if part else 0 for part in row]
-        lines.append(
-            f"{category:<34}{len(row[0]):>6}{len(row[1]):>6}{medians[0]:>18}{medians[1]:>6}"
-        )
+        lines.append(f"{category:<34}{len(row[0]):>6}{len(row[1]):>6}{medians[0]:>18}{medians[1]:>6}")
     for language in ("zh", "en"):
         here = Counter(e.scheme for e in examples if e.language == language)
         thin = [f"{s} {here[s]}" for s in sorted({str(e.scheme) for e in examples}) if here[s] < 20]

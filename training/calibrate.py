@@ -12,7 +12,7 @@ from scipy.stats import beta
 
 PROMISE = 0.90  # least share of right answers among those given, per category
 CONFIDENCE = 0.95  # one-sided
-GRID = tuple(round(0.30 + 0.05 * k, 2) for k in range(14)) + (0.97, 0.99)
+GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
 NEVER = 2.0  # a threshold that no probability reaches
 
 
@@ -34,9 +34,7 @@ def temperature(scores: np.ndarray, category_index: np.ndarray, truths: np.ndarr
     rows = np.arange(len(truths))
 
     def loss(log_temperature: float) -> float:
-        chances = roll_up(
-            softmax(scores, float(np.exp(log_temperature))), category_index, n_categories
-        )
+        chances = roll_up(softmax(scores, float(np.exp(log_temperature))), category_index, n_categories)
         return -float(np.log(np.maximum(chances[rows, truths], 1e-12)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))

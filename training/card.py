@@ -56,7 +56,10 @@ def comparison(result: dict[str, Any]) -> str:
     """What `compare` found, as Markdown."""
     sets = list(next(iter(result["methods"].values())))
     rows = [
-        [method, *(f"{found[name]['macro_f1']:.3f} / {found[name]['accuracy']:.3f}" for name in sets)]
+        [
+            method,
+            *(f"{found[name]['macro_f1']:.3f} / {found[name]['accuracy']:.3f}" for name in sets),
+        ]
         for method, found in result["methods"].items()
     ]
     return _table(["macro-F1 / accuracy, second allowed", *(f"`{name}`" for name in sets)], rows)
@@ -84,24 +87,24 @@ def write(classifier: Classifier, report: dict[str, Any], compared: dict[str, An
         "guilty, is believed or is paid back. It reads reports, not the scam messages themselves, and "
         "was written for Simplified and Traditional Chinese and for English.",
         "## Data",
-        f"{manifest.trained_on['examples']} reports in {manifest.trained_on['batches']} batches, all written "
-        "for this project (`training/corpus`, Apache-2.0), with altered copies and the taxonomy's own cues. "
-        "No real person's report is in it. The measured sets are real and never enter a fit.",
+        f"{manifest.trained_on['examples']} reports in {manifest.trained_on['batches']} batches, all "
+        "written for this project (`training/corpus`, Apache-2.0), with altered copies and the taxonomy's "
+        "own cues. No real person's report is in it. The measured sets are real and never enter a fit.",
         "## On real reports it has never seen",
         "`python -m training evaluate`; 95 % intervals by bootstrap over the rows. Macro-F1 is over "
         "categories with at least 5 rows.",
         figures(report),
         "## On own batches held out whole",
-        f"Every report scored by a fit that saw nothing of its batch ({known['rows']} reports): category right "
-        f"{known['category_accuracy_strict']:.3f} strict, {known['category_accuracy_second']:.3f} with the "
+        f"Every report scored by a fit that saw nothing of its batch ({known['rows']} reports): category "
+        f"right {known['category_accuracy_strict']:.3f} strict, {known['category_accuracy_second']:.3f} with the "
         f"second allowed; scheme right where the category is right "
         f"{known['scheme_accuracy_where_category_right']:.3f}; expected calibration error, 15 bins: {errors}; "
         f"`not_fraud` recall {known['not_fraud_recall']:.3f}; frauds called `not_fraud` "
         f"{known['fraud_called_not_fraud']:.3f}.",
         "## The promise",
         f"Of the reports answered (not sent to review), at least {known['promise']:.0%} are right in each "
-        f"category: a one-sided {known['confidence']:.0%} Clopper-Pearson lower bound, corrected for the search, "
-        f"on the held-out batches. There {known['coverage']:.0%} are answered and "
+        f"category: a one-sided {known['confidence']:.0%} Clopper-Pearson lower bound, corrected for the "
+        f"search, on the held-out batches. There {known['coverage']:.0%} are answered and "
         f"{known['right_where_answered']:.1%} of those are right. It holds for reports like those; a desk "
         "whose reports differ must calibrate on its own reviews.",
         _table(["category", "", "threshold", "right where answered", "lower bound"], promised),

@@ -76,7 +76,7 @@ def listed(path: Path = LISTED) -> dict[str, Corpus]:
     for entry in tomllib.loads(path.read_text("utf-8")).get("corpus", []):
         name = entry.get("name", "?")
         missing = {"name", "path", "use", "licence", "origin"} - entry.keys()
-        unknown = entry.keys() - {f for f in Corpus.__dataclass_fields__}
+        unknown = entry.keys() - set(Corpus.__dataclass_fields__)
         if missing or unknown or entry.get("use") not in ("fit", "measure"):
             faults.append(
                 f"{path.name}: corpus {name!r}: missing {sorted(missing)}, unknown {sorted(unknown)}, "
@@ -168,7 +168,7 @@ def language_of(text: str) -> str:
 
 def script_of(text: str) -> str:
     """`Hant`, `Hans` or `Latn`. Needs `opencc`."""
-    import opencc  # type: ignore[import-untyped]
+    import opencc
 
     if language_of(text) == "en":
         return "Latn"

@@ -20,7 +20,7 @@ Evasion = Callable[[str, random.Random], str]
 
 def other_script(text: str, chance: random.Random) -> str:
     """Simplified to Traditional, or back where it is Traditional. Needs `opencc`."""
-    import opencc  # type: ignore[import-untyped]
+    import opencc
 
     simple = opencc.OpenCC("t2s").convert(text)
     return str(simple) if simple != text else str(opencc.OpenCC("s2t").convert(text))
@@ -41,7 +41,9 @@ def _inside(text: str, chance: random.Random, marks: str) -> str:
 
     text = re.sub(r"[A-Za-z]{4,}", broken, text)
     return re.sub(
-        r"[㐀-鿿]", lambda c: c.group() + (chance.choice(marks) if chance.random() < 0.125 else ""), text
+        r"[㐀-鿿]",
+        lambda c: c.group() + (chance.choice(marks) if chance.random() < 0.125 else ""),
+        text,
     )
 
 

@@ -98,9 +98,7 @@ def summarise(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, 
 def confusions(examples: Sequence[Example], answers: Sequence[str], most: int = 8) -> list[str]:
     """The most frequent errors as `true -> answered (n)`, without any text."""
     wrong = Counter(
-        (e.category, a)
-        for e, a in zip(examples, answers, strict=True)
-        if a not in (e.category, e.second)
+        (e.category, a) for e, a in zip(examples, answers, strict=True) if a not in (e.category, e.second)
     )
     return [f"{true} → {answered} ({n})" for (true, answered), n in wrong.most_common(most)]
 

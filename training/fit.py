@@ -47,9 +47,7 @@ class Features:
         rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))[hit]
         columns = at[hit]
         values = self.idf[columns] / np.sqrt(np.maximum(seen.lengths, 1))[rows]
-        counted = csr_matrix(
-            (values.astype(np.float32), (rows, columns)), shape=(n_texts, self.keys.size)
-        )
+        counted = csr_matrix((values.astype(np.float32), (rows, columns)), shape=(n_texts, self.keys.size))
         meaning = self.meaning_scale * means(seen, self.vocabulary)
         return hstack([counted, csr_matrix(meaning)], format="csr", dtype=np.float32)
 
@@ -157,6 +155,12 @@ def fit(
     features = choose_features(seen, batches, vocabulary, settings)
     importance = weights * class_weights(targets, n_schemes, settings.balance)[targets]
     found, bias, loss = softmax.fit(
-        features.matrix(seen), targets, importance, n_schemes, settings.strength, settings.steps, watch
+        features.matrix(seen),
+        targets,
+        importance,
+        n_schemes,
+        settings.strength,
+        settings.steps,
+        watch,
     )
     return Fitted(features, found, bias, loss)

@@ -82,9 +82,7 @@ def fit(
     def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
         weights = point[: m * n_classes].reshape(m, n_classes)
         bias = point[m * n_classes :]
-        losses = _forward(
-            rows.indptr, rows.indices, rows.data, weights, bias, targets, share, residuals
-        )
+        losses = _forward(rows.indptr, rows.indices, rows.data, weights, bias, targets, share, residuals)
         gradient = np.empty_like(point)
         _backward(
             columns.indptr, columns.indices, columns.data, residuals, weights, ridge,
