@@ -70,12 +70,8 @@ def page(classifier: model.Classifier) -> str:
     """The whole page; any classifier will do, the interface is the same."""
     settings = Settings.model_construct()
     described = create_app(classifier, settings).openapi()
-    routes = [
-        _route(path, *entry) for path, item in described["paths"].items() for entry in item.items()
-    ]
-    return "".join(
-        [HEAD, ROUTES, *routes, ERRORS, _errors(settings), SETTINGS, _settings(), PROCESS]
-    )
+    routes = [_route(path, *entry) for path, item in described["paths"].items() for entry in item.items()]
+    return "".join([HEAD, ROUTES, *routes, ERRORS, _errors(settings), SETTINGS, _settings(), PROCESS])
 
 
 def _route(path: str, method: str, route: dict[str, Any]) -> str:

@@ -26,9 +26,7 @@ Severity: how badly a typical case harms.
 def page(tree: Taxonomy) -> str:
     """The whole page."""
     parts = [
-        HEAD.format(
-            version=tree.version, categories=len(tree.category_ids), schemes=len(tree.scheme_ids)
-        ),
+        HEAD.format(version=tree.version, categories=len(tree.category_ids), schemes=len(tree.scheme_ids)),
         "".join(f"- **{level}** {meaning}\n" for level, meaning in tree.severities.items()),
         *(_category(category) for category in tree.categories),
         _phones(tree),

@@ -99,9 +99,7 @@ def answers(
     return responses
 
 
-def request_body(
-    schema: type[BaseModel], examples: Mapping[str, Any], settings: Settings
-) -> dict[str, Any]:
+def request_body(schema: type[BaseModel], examples: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """The `requestBody` of a route that reads its body by hand, with the limits in force."""
     described = schema.model_json_schema()
     text = {

@@ -142,6 +142,4 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The problem as an HTTP answer."""
-        return Response(
-            orjson.dumps(self.as_dict()), KINDS[self.code].status, self.headers, MEDIA_TYPE
-        )
+        return Response(orjson.dumps(self.as_dict()), KINDS[self.code].status, self.headers, MEDIA_TYPE)

@@ -23,17 +23,13 @@ class Body(BaseModel):
 class ClassifyRequest(Body):
     """One text to classify."""
 
-    text: str = Field(
-        description="The report, in Chinese or English; at least one visible character."
-    )
+    text: str = Field(description="The report, in Chinese or English; at least one visible character.")
 
 
 class BatchRequest(Body):
     """Texts to classify together."""
 
-    texts: list[str] = Field(
-        min_length=1, description="The reports; each as `text` of one request."
-    )
+    texts: list[str] = Field(min_length=1, description="The reports; each as `text` of one request.")
 
 
 class Ranked(Body):

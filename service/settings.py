@@ -26,9 +26,7 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """What an operator may set; everything works without any. An empty variable counts as unset."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -39,9 +37,7 @@ class Settings(BaseSettings):
     text_limit: int = Field(
         20_000, ge=1, le=1_000_000, description="Characters (code points) that a text may have."
     )
-    batch_limit: int = Field(
-        1_000, ge=1, le=100_000, description="Texts that one batch request may have."
-    )
+    batch_limit: int = Field(1_000, ge=1, le=100_000, description="Texts that one batch request may have.")
     body_limit: int = Field(
         8 * 1024 * 1024,
         ge=1_024,

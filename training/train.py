@@ -186,8 +186,7 @@ def calibration(stuff: Material, scores: np.ndarray, taxonomy: Taxonomy) -> arti
                 (inside == stuff.targets)[agreed].mean()
             ),
             "calibration_error": error,
-            "not_fraud_recall": _share(answers == names.index("not_fraud"), truths == names.index("not_fraud"))
-            if "not_fraud" in names else None,
+            "not_fraud_recall": _share(cleared, clean),
             "fraud_called_not_fraud": _share(cleared, ~clean),
         },
     )  # fmt: skip
