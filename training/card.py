@@ -98,7 +98,8 @@ def write(classifier: Classifier, report: dict[str, Any], compared: dict[str, An
         f"Every report scored by a fit that saw nothing of its batch ({known['rows']} reports): category "
         f"right {known['category_accuracy_strict']:.3f} strict, {known['category_accuracy_second']:.3f} with "
         f"the second allowed; scheme right where the category is right "
-        f"{known['scheme_accuracy_where_category_right']:.3f}; expected calibration error, 15 bins: {errors}; "
+        f"{known['scheme_accuracy_where_category_right']:.3f}; expected calibration error, 15 bins: "
+        f"{errors}; "
         f"`not_fraud` recall {known['not_fraud_recall']:.3f}; frauds called `not_fraud` "
         f"{known['fraud_called_not_fraud']:.3f}.",
         "## The promise",

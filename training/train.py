@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from model import artifact, fold
 from model.kernel import Fold
@@ -17,6 +18,7 @@ RELEASE = "1.0.0"
 FOLDS = 5
 SCHEME_SURE = 0.6  # least share of its category's probability
 COPY_WEIGHT = 0.5
+HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,13 @@ class Material:
     targets: np.ndarray  # int64 (n_examples,), scheme columns
     batches: list[str]
     folds: np.ndarray  # int64 (n_examples,): the fold that holds the example's batch out
+    copies: list[list[str]]  # altered copies of each example
 
 
-def material(examples: Sequence[Example], taxonomy: Taxonomy, folds: int = FOLDS) -> Material:
-    """Sort examples and give every batch to one fold, large batches first, evenly."""
+def material(
+    examples: Sequence[Example], taxonomy: Taxonomy, settings: fit.Settings, folds: int = FOLDS
+) -> Material:
+    """Sort examples, alter copies, and give every batch to one fold, large batches first, evenly."""
     known = sorted((e for e in examples if e.scheme), key=lambda e: e.id)
     column = {scheme: i for i, scheme in enumerate(taxonomy.scheme_ids)}
     batches = [example.batch for example in known]
@@ -45,7 +50,20 @@ def material(examples: Sequence[Example], taxonomy: Taxonomy, folds: int = FOLDS
         np.array([column[str(example.scheme)] for example in known]),
         batches,
         np.array([home[batch] for batch in batches]),
+        _copies(known, settings),
     )
+
+
+def _copies(examples: Sequence[Example], settings: fit.Settings) -> list[list[str]]:
+    seeds = [[f"{settings.seed}:{k}:{e.id}" for k in range(settings.copies)] for e in examples]
+    parts = Parallel(n_jobs=-1 if len(examples) > 1000 else 1, batch_size=500)(
+        delayed(_altered)(e.text, own, e.category != HARMLESS) for e, own in zip(examples, seeds, strict=True)
+    )
+    return list(parts)
+
+
+def _altered(text: str, seeds: Sequence[str], fraud: bool) -> list[str]:
+    return [alter.copy(text, seed, fraud) for seed in seeds]
 
 
 def cues(taxonomy: Taxonomy) -> list[tuple[str, int]]:
@@ -69,9 +87,8 @@ def fit_once(
         example = stuff.examples[i]
         texts.append(example.text)
         weights.append(1.0)
-        for k in range(settings.copies):
-            texts.append(alter.copy(example.text, f"{settings.seed}:{k}:{example.id}"))
-            weights.append(COPY_WEIGHT)
+        texts += stuff.copies[i]
+        weights += [COPY_WEIGHT] * settings.copies
         targets += [int(stuff.targets[i])] * (settings.copies + 1)
         batches += [example.batch] * (settings.copies + 1)
     for cue, column in cues(taxonomy):
@@ -115,7 +132,7 @@ def train(
     say: Callable[[str], None] = lambda line: None,
 ) -> artifact.Manifest:
     """Fit, calibrate and save; `corpora` (name -> sha256) goes into the manifest."""
-    stuff = material(examples, taxonomy)
+    stuff = material(examples, taxonomy, settings)
     table = Fold(*fold.make())
     say(f"{len(stuff.examples)} examples in {len(set(stuff.batches))} batches; distilling words")
     vocabulary = words.make([example.text for example in stuff.examples], table)
@@ -163,7 +180,7 @@ def calibration(stuff: Material, scores: np.ndarray, taxonomy: Taxonomy) -> arti
         language: calibrate.calibration_error(chances[languages == language], right[languages == language])
         for language in sorted(set(languages))
     }
-    nothing = names.index("not_fraud") if "not_fraud" in names else -1
+    nothing = names.index(HARMLESS) if HARMLESS in names else -1
     cleared, clean = answers == nothing, truths == nothing
     return artifact.Manifest(
         version=RELEASE,
