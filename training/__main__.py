@@ -10,7 +10,7 @@ import typer
 from model import taxonomy
 from model.classifier import SHIPPED, load
 from model.errors import ModelError
-from training import card, corpora, evaluate, fit
+from training import card, corpora, evaluate, fit, suites
 from training.corpora import CorpusError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the model.")
@@ -51,13 +51,13 @@ def evaluate_(
     """Measure a model on every corpus that is for measuring; those not here are named and skipped."""
     classifier = load(model)
     known = corpora.listed(listed).values()
-    measured = {
-        c.name: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here
-    }
+    here = {c: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here}
     for corpus in known:
         if corpus.use == "measure" and not corpus.is_here:
             _say(f"skipped {corpus.name}: not here (it is measured only, never shipped)")
-    report = evaluate.report(classifier, measured)
+    reports = {c.name: rows for c, rows in here.items() if not c.label}
+    messages = {c.name: rows for c, rows in here.items() if c.label}
+    report = evaluate.report(classifier, reports) | suites.report(classifier, reports, messages)
     if as_json:
         print(json.dumps(report, indent=1, ensure_ascii=False, default=vars))
     else:
@@ -95,7 +95,7 @@ def compare(listed: Listed = corpora.LISTED, model: Model = None) -> None:
     measured = {
         c.name: corpora.read(c, classifier.taxonomy)
         for c in known.values()
-        if c.use == "measure" and c.is_here
+        if c.use == "measure" and c.is_here and not c.label
     }
     result = others.run(classifier, examples, measured, _say)
     COMPARED.parent.mkdir(exist_ok=True)

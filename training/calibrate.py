@@ -13,6 +13,7 @@ from scipy.stats import beta
 PROMISE = 0.90  # least share of right answers among those given, per category
 CONFIDENCE = 0.95  # one-sided
 GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
+SIMULATIONS = 2000  # of the null of a calibration check
 NEVER = 2.0  # a threshold that no probability reaches
 
 
@@ -91,3 +92,22 @@ def calibration_error(chances: np.ndarray, right: np.ndarray, bins: int = 15) ->
         )
         / len(order)
     )
+
+
+@dataclass(frozen=True)
+class Check:
+    """Observed calibration error against what a perfect model of these probabilities would show."""
+
+    error: float
+    null_median: float
+    p_value: float
+
+
+def check(chances: np.ndarray, right: np.ndarray) -> Check:
+    """A simulated test: outcomes drawn from the model's own probabilities, 15 equal-mass bins."""
+    observed = calibration_error(chances, right)
+    generator = np.random.default_rng(0)
+    null = np.array(
+        [calibration_error(chances, generator.random(chances.size) < chances) for _ in range(SIMULATIONS)]
+    )
+    return Check(observed, float(np.median(null)), float((null >= observed).mean()))

@@ -41,6 +41,18 @@ def figures(report: dict[str, Any]) -> str:
     parts.append(
         "F1 by category, second allowed / strict (rows):\n\n" + _table(["category", *languages], cells)
     )
+    parts.append(
+        "Calibration: expected calibration error, 15 equal-mass bins (second allowed), beside the median of a "
+        "perfect model's, and the share of perfect models with a larger one:\n\n"
+        + _table(
+            ["set", "error", "perfect model's median", "p"],
+            [
+                [f"`{n}`", f"{c.error:.3f}", f"{c.null_median:.3f}", f"{c.p_value:.3f}"]
+                for n, found in {**report["sets"], **report["languages"]}.items()
+                for c in [found["calibration"]]
+            ],
+        )
+    )
     core = [[f"`{name}`", str(n), f"{value:.3f}"] for name, (n, value) in report["core"].items()]
     parts.append(
         "Core categories, all sets pooled, second allowed:\n\n" + _table(["category", "rows", "F1"], core)
@@ -49,7 +61,32 @@ def figures(report: dict[str, Any]) -> str:
         f"Worst confusions of `{name}` (true → answered): " + "; ".join(found["confusions"])
         for name, found in report["sets"].items()
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts + _suites(report)) + "\n"
+
+
+def _suites(report: dict[str, Any]) -> list[str]:
+    languages = list(report["languages"])
+    parts = []
+    if report["evasion"]:
+        rows = [
+            [name, *(f"{found.get(language, 0.0):.3f}" for language in languages)]
+            for name, found in report["evasion"].items()
+        ]
+        head = ["evasion: fall of macro-F1, second allowed", *languages]
+        parts.append(_table(head, rows))
+    if report["false_alarms"]:
+        rows = [
+            [f"`{name}`", str(n["rows"]), f"{n['called_fraud']:.3f}", f"{n['answered_fraud']:.3f}"]
+            for name, n in report["false_alarms"].items()
+        ]
+        head = ["harmless messages", "rows", "called a fraud", "the same without review"]
+        parts.append(_table(head, rows))
+    rows = [
+        [name, str(n["rows"]), f"{n['right_reason']:.3f}", f"{n['safe']:.3f}"]
+        for name, n in report["strangers"].items()
+    ]
+    parts.append(_table(["cannot be read", "texts", "right reason", "sent to review"], rows))
+    return parts
 
 
 def comparison(result: dict[str, Any]) -> str:
