@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from model import taxonomy
+from model import artifact, taxonomy
 from model.classifier import SHIPPED, load
 from model.errors import ModelError
 from training import card, corpora, evaluate, fit, suites
@@ -67,6 +67,28 @@ def evaluate_(
             raise typer.Exit(_refuse("the card needs the measured sets; none is here"))
         compared = json.loads(COMPARED.read_text("utf-8")) if COMPARED.is_file() else None
         card.write(classifier, report, compared)
+
+
+@app.command()
+def calibrate(
+    reviews: Annotated[Path, typer.Option(help='JSONL: "text", "category", perhaps "scheme" and "second".')],
+    output: Annotated[Path, typer.Option(help="Folder of the model that is written.")],
+    model: Model = None,
+) -> None:
+    """Calibrate a model on a desk's own reviews, without a fit: temperature, thresholds, candidates."""
+    from training import train as make
+
+    home = artifact.locate(model) if model else SHIPPED
+    own = corpora.Corpus("reviews", reviews, "fit", "own", "reviews")
+    examples = corpora.read(own, load(home).taxonomy)
+    if not examples:
+        raise CorpusError([f"{reviews.name}: holds no review; export some first"])
+    manifest = make.recalibrate(home, examples, output)
+    answered = manifest.calibration["answered"]
+    print(
+        f"{manifest.version} in {output}: {len(examples)} reviews, {answered['coverage']:.1%} would be "
+        f"answered, {answered['right']:.1%} of those right"
+    )
 
 
 @app.command()
