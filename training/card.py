@@ -153,7 +153,7 @@ def write(classifier: Classifier, report: dict[str, Any], compared: dict[str, An
         "Most frequent confusions there: " + "; ".join(_confused(list(known["prior"]), known["confusion"])),
         "## The promise",
         f"Of the reports answered, at least {known['promise']:.0%} are right in each category: a one-sided "
-        f"{known['confidence']:.0%} Clopper-Pearson lower bound, corrected for the search over thresholds, on "
+        f"{known['confidence']:.0%} Clopper-Pearson lower bound, corrected for the search, on "
         f"the held-out batches. There {given['coverage']:.1%} are answered and {given['right']:.1%} of those "
         "are right. It holds for reports like those; a desk whose reports differ calibrates on its own "
         "reviews, without a fit: `python -m training calibrate --reviews FILE --output FOLDER`.",
