@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training import evade
+from training.batches import GIVE_AWAY
 from training.corpora import language_of
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
-DECEIVED = 0.5  # the share of a fraud's copies that say so
+DECEIVED = 0.5  # the share of a fraud's copies that say so, and of others that do not
 _SENTENCE = re.compile(r"[^。！？!?.\n]+[。！？!?.\n]*[”’\"]?\s*")
 _DIGITS = re.compile(r"\d[\d,.\-/]{2,}\d")
 
@@ -21,11 +22,12 @@ _DIGITS = re.compile(r"\d[\d,.\-/]{2,}\d")
 def copy(text: str, seed: str, fraud: bool = False) -> str:
     """One altered copy of a text; the same seed gives the same copy.
 
-    A copy of a fraud often says in so many words that somebody was deceived.
+    A copy of a fraud often says in so many words that somebody was deceived, a copy of what is none
+    often lacks the words that name fraud.
     """
     chance = random.Random(seed)
-    if fraud and chance.random() < DECEIVED:
-        text = _say_deceived(text, chance)
+    if chance.random() < DECEIVED:
+        text = _say_deceived(text, chance) if fraud else _unname(text)
     for step, share in _STEPS:
         if chance.random() < share:
             altered = step(text, chance)
@@ -64,6 +66,11 @@ def _say_deceived(text: str, chance: random.Random) -> str:
     phrase = chance.choice(_PHRASES[language]["deceived"])
     gap = " " if language == "en" else ""
     return text + gap + phrase if chance.random() < 0.6 else phrase + gap + text
+
+
+def _unname(text: str) -> str:
+    left = GIVE_AWAY.sub("", text)
+    return left if len(left.strip()) >= min(12, len(text)) else text
 
 
 def _mask(text: str, chance: random.Random) -> str:

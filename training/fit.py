@@ -17,14 +17,14 @@ COLUMN_BLOCK = 16  # rows of the tables are padded to a multiple of this
 class Settings:
     """What a fit depends on beside its examples. All of it goes into the manifest."""
 
-    strength: float = 3.0  # scikit-learn's C
+    strength: float = 6.0  # scikit-learn's C
     meaning: float = 6.0  # λ: the meaning block's scale against its own mean length
     most_grams: int = 140_000  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
     balance: float = 1.0  # class weights: count ** -balance
     steps: int = 250
-    copies: int = 2  # altered copies of each example, see `training.alter`
+    copies: int = 1  # altered copies of each example, see `training.alter`
     cue_weight: float = 0.5
     seed: int = 0
 
