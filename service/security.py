@@ -4,6 +4,7 @@ A key is 256 random bits, so its SHA-256 needs neither salt nor slowness to be s
 every few seconds, not for every request: the longest that a revoked key can live on.
 """
 
+import asyncio
 import hashlib
 import ipaddress
 import logging
@@ -30,7 +31,7 @@ log = logging.getLogger("ruse.service")
 
 SCOPES = ("classify", "report", "review", "admin")
 PREFIX = "ruse_"
-REFRESH = 2.0  # seconds
+REFRESH, PAUSE = 2.0, 0.2  # seconds between reads, and at least so many
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _BEARER = "bearer "
 
@@ -111,6 +112,7 @@ class Gate:
         self._limiter = FixedWindowRateLimiter(counters)
         self._keys: dict[str, Key] | None = None
         self._read_at = 0.0
+        self._looking = asyncio.Lock()
 
     def refresh(self) -> None:
         """Reads the keys again; those known stay where the database cannot be reached."""
@@ -146,12 +148,20 @@ class Gate:
         if not self._keys and self._local:
             return LOCAL
         hashed = _hash(secret) if secret.startswith(PREFIX) else ""
-        if hashed and hashed not in self._keys and time.monotonic() - self._read_at > 0.2:
-            await run_sync(self.refresh)  # it may be new
+        if hashed and hashed not in self._keys:
+            await self._look_again()
         key = self._keys.get(hashed)
         if key is None or not key.is_valid():
             raise Problem("key_invalid", headers={"WWW-Authenticate": "Bearer"})
         return key
+
+    async def _look_again(self) -> None:
+        """Reads the keys for one that may be new; who sends many wrong ones causes no more reads."""
+        came = time.monotonic()
+        async with self._looking:
+            if self._read_at < came:
+                await asyncio.sleep(max(0.0, self._read_at + PAUSE - came))
+                await run_sync(self.refresh)
 
 
 def _hash(secret: str) -> str:
