@@ -124,7 +124,7 @@ class Desk:
         )  # fmt: skip
         with self.database.reading() as connection:
             for row in connection.execution_options(yield_per=1_000).execute(query).mappings():
-                yield dict(row)
+                yield {str(name): value for name, value in row.items()}  # labels are no plain str
 
 
 def _waiting(row: Any, until: int) -> dict[str, Any]:
