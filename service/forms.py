@@ -78,19 +78,14 @@ def is_name(value: Any) -> bool:
     """Whether a value is None or a short line that can be stored, shown and compared."""
     if value is None:
         return True
-    return isinstance(value, str) and len(value) <= LONGEST_NAME and _NAME.fullmatch(value) is not None
+    return fault(value, LONGEST_NAME) is None and _NAME.fullmatch(value) is not None
 
 
 def read_time(value: Any) -> int | None:
-    """Milliseconds since 1970 of a time in RFC 3339 with its offset, 1970 to 2099; None: it is none."""
+    """Milliseconds since 1970 of a time in RFC 3339 with its offset, 1971 to 2099; None: it is none."""
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         return None
-    try:
-        moment = datetime.fromisoformat(value)
-        milliseconds = int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
-    return milliseconds if milliseconds >= 0 else None
+    return round(datetime.fromisoformat(value).timestamp() * 1000)
 
 
 def write_time(milliseconds: int | None) -> str | None:

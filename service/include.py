@@ -23,7 +23,7 @@ class Wish:
     def __init__(self, request: Request) -> None:
         """Raises Problem for what cannot be included."""
         query = request.query_params
-        named = [name for value in query.getlist("include") for name in value.split(",")]
+        named = [name for value in query.getlist("include") for name in value.split(",") if name]
         if any(name not in KINDS for name in named):
             raise Problem("query_invalid", parameter="include")
         region = query.get("region", "").upper().split("-")[0]

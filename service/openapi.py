@@ -145,6 +145,8 @@ def request_body(schema: type[BaseModel], examples: Mapping[str, Any], settings:
         fields["text"] |= text
     elif "texts" in fields:
         fields["texts"] |= {"items": text, "maxItems": settings.batch_limit}
+    if "note" in fields:
+        fields["note"] |= {"pattern": text["pattern"]}
     shown = {name: {"value": value} for name, value in examples.items()}
     return {
         "requestBody": {

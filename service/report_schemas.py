@@ -7,14 +7,22 @@ from pydantic import Field
 from service.schemas import Body
 
 # Visible first and last, and on one line, so that a name is the same wherever it is shown.
-_SEEN, _LINE = r"[^\s\x00-\x1f\x7f\ud800-\udfff]", r"[^\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]"
+_SEEN, _LINE = r"[^\s\x00-\x1f\x7f]", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]"
 NAME = rf"{_SEEN}(?:{_LINE}*{_SEEN})?"
-TIME = r"(?:19[7-9]\d|20\d\d)-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)"
+_DAY = (
+    r"(?:19(?:7[1-9]|[89]\d)|20\d\d)-"
+    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+)
+_LEAP_DAY = r"(?:19(?:7[26]|8[048]|9[26])|20(?:[02468][048]|[13579][26]))-02-29"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
+# RFC 3339, 1971 to 2099; written out so that what the description allows is what can be read.
+TIME = rf"(?:{_DAY}|{_LEAP_DAY})T{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_CLOCK})"
+CURSOR = r"[0-9]{1,13}-[0-9a-f]{32}"
 LONGEST_NAME = 200  # characters
 
 
 def _name(about: str, default: Any = None) -> Any:
-    return Field(default, min_length=1, max_length=LONGEST_NAME, description=about)
+    return Field(default, pattern=f"^{NAME}$", max_length=LONGEST_NAME, description=about)
 
 
 class ReportRequest(Body):

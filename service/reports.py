@@ -15,8 +15,13 @@ from service.problems import Problem
 from service.store import NewReport
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_NAMED = {"type": "string", "minLength": 1, "maxLength": report_schemas.LONGEST_NAME}
+_NAMED = {
+    "type": "string",
+    "pattern": f"^{report_schemas.NAME}$",
+    "maxLength": report_schemas.LONGEST_NAME,
+}
 _TIMED = {"type": "string", "pattern": f"^{report_schemas.TIME}$"}
+_CURSOR = {"type": "string", "pattern": f"^{report_schemas.CURSOR}$"}
 _FLAG = {"type": "boolean"}
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": forms.MOST_LISTED}
 _FILTERS = [
@@ -29,7 +34,7 @@ _FILTERS = [
     openapi.parameter("since", _TIMED, "Received at this time or later."),
     openapi.parameter("until", _TIMED, "Received before this time."),
     openapi.parameter("limit", _LIMIT, "Reports on a page; 50 by default."),
-    openapi.parameter("cursor", {"type": "string", "minLength": 1}, "Of the page before, as it came."),
+    openapi.parameter("cursor", _CURSOR, "Of the page before."),
 ]
 _TIMES = ("received_at", "created_at", "leased_until")
 

@@ -138,7 +138,7 @@ class Store:
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Up to `limit` reports, newest first, and the cursor of the next page. Raises ValueError."""
         query = _joined().where(reports.c.erased_at.is_(None), *_conditions(filters))
-        if cursor:
+        if cursor is not None:
             at, report = shapes.read_cursor(cursor)
             older = and_(reports.c.received_at == at, reports.c.id < report)
             query = query.where(or_(reports.c.received_at < at, older))
