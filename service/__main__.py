@@ -106,6 +106,8 @@ def run(chosen: Settings, classifier: model.Classifier, listening: socket, paren
     shared = os.environ.get(SHARED)
     app = create_app(classifier, chosen, Path(shared) if shared else None)
     serving = server.create_server(app, chosen, parent)
+    if parent is not None:  # others answer already: this one takes requests only when it can, too
+        app.state.context.models.warm_up()
     gc.collect()
     gc.freeze()  # what is here stays; to scan it again and again would stall large requests
     try:
