@@ -6,6 +6,7 @@ from dataclasses import asdict
 import orjson
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
+from sqlalchemy import select
 from starlette.responses import Response
 
 from model import ModelError
@@ -13,6 +14,9 @@ from service import openapi, schemas
 from service.context import Context, json
 from service.problems import KINDS, RETRY_AFTER, Problem
 from service.store import write_audit
+from service.tables import audit
+
+_LINE = 722_165  # of workers that note a change of model
 
 log = logging.getLogger("ruse.service")
 
@@ -101,7 +105,11 @@ async def swap(context: Context, actor: str) -> tuple[str, str]:
 
 
 def _note(context: Context, actor: str, before: str, after: str) -> None:
+    latest = select(audit.c.subject).where(audit.c.action == "model_changed").order_by(audit.c.id.desc())
     with context.database.writing() as connection:
+        context.database.stand_in_line(connection, _LINE)
+        if connection.scalar(latest.limit(1)) == after:
+            return  # another worker was first
         write_audit(connection, actor, "model_changed", after, {"before": before})
 
 

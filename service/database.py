@@ -58,7 +58,8 @@ class Database:
             )
             _make_sqlite_safe(self.engine, self.path)
         else:
-            arguments = {"connect_timeout": 5, "application_name": "ruse"}
+            # A server that hangs is given up as one that is gone.
+            arguments = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "application_name": "ruse"}
             self.engine = create_engine(
                 self.url, hide_parameters=True, pool_pre_ping=True, connect_args=arguments, **pool
             )

@@ -11,7 +11,7 @@ from service.problems import Problem
 
 KINDS = ("advice", "evidence", "candidates")
 LANGUAGES = ("en", "zh-Hans", "zh-Hant")
-ENOUGH = 0.90  # summed probability of the candidates where the model names no other
+ENOUGH = 0.90  # summed probability of the candidates where the model has no levels for them
 
 _TRADITIONAL = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 _REGIONS = {"CN": "mainland China", "HK": "Hong Kong", "IN": "India", "TW": "Taiwan"}
@@ -50,18 +50,22 @@ class Wish:
         return answers
 
     def _candidates(self, classifier: Classifier, chances: list[float]) -> list[dict[str, Any]]:
-        """The likeliest categories, until their probabilities sum to enough."""
-        enough = classifier.manifest.calibration.get("candidates", ENOUGH)
+        """The likeliest category and whichever else the truth may be, likeliest first.
+
+        Those at or above the levels of the model's calibration; where it has none, so many that
+        their probabilities sum to enough.
+        """
+        levels = classifier.manifest.calibration.get("candidates")
         chosen: list[dict[str, Any]] = []
         total = 0.0
         for chance, category in sorted(
             zip(chances, classifier.taxonomy.categories, strict=True), key=lambda entry: -entry[0]
         ):
-            name = category.names[self.language]
-            chosen.append({"category": category.id, "name": name, "probability": chance})
+            joins = total < ENOUGH if levels is None else chance >= levels[category.id]
+            if joins or not chosen:
+                name = category.names[self.language]
+                chosen.append({"category": category.id, "name": name, "probability": chance})
             total += chance
-            if total >= enough:
-                break
         return chosen
 
     def _advice(self, classifier: Classifier, category: str, scheme: str) -> Mapping[str, Any]:

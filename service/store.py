@@ -1,5 +1,6 @@
 """Reports and what the model said of them: stored once, found again, erased for good."""
 
+import logging
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from model import Prediction
 from service import campaigns, shapes
 from service.database import Database
 from service.tables import audit, bands, new_id, now, predictions, repeats, reports, reviews
+
+log = logging.getLogger("ruse.service")
 
 # What an erasure leaves: that there was a report, on which day, and when and why it was erased.
 _ERASED = {
@@ -158,7 +161,7 @@ class Store:
                 return False
             _erase(connection, [report], why)
             write_audit(connection, actor, "report_erased", report, {"why": why})
-        self.database.checkpoint()
+        self._empty_log()
         return True
 
     def expire(self, before: int) -> int:
@@ -176,8 +179,12 @@ class Store:
             if not found:
                 break
         if count:
-            self.database.checkpoint()
+            self._empty_log()
         return count
+
+    def _empty_log(self) -> None:
+        if not self.database.checkpoint():
+            log.warning("erased text lingers in the -wal file, for it is being read; erase or wait")
 
     def audit_trail(self) -> list[dict[str, Any]]:
         """Every entry of the audit, oldest first."""

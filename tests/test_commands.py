@@ -12,10 +12,10 @@ from service.__main__ import cli
 from tests.test_serve import refused, served
 
 
-def run(folder: Path, *words: str, code: int = 0) -> Any:
+def run(folder: Path, *words: str, code: int = 0, database: str | None = None) -> Any:
     """Runs a command on the store in the folder; it must end with this exit code."""
     variables: dict[str, str | None] = {n: None for n in os.environ if n.startswith("RUSE_")}
-    variables["RUSE_DATABASE"] = f"sqlite:///{folder}/ruse.sqlite3"
+    variables["RUSE_DATABASE"] = database or f"sqlite:///{folder}/ruse.sqlite3"
     done = CliRunner().invoke(cli, words, env=variables)
     assert done.exit_code == code, done.stderr
     return done
@@ -73,8 +73,14 @@ def test_what_is_reviewed_is_exported_and_backed_up(small_model: Path, tmp_path:
 
 
 @pytest.mark.parametrize("url", ["mysql://a", "postgresql://me:kestrel@127.0.0.1:1/none"])
-def test_a_store_that_cannot_be_used_ends_the_start(small_model: Path, url: str) -> None:
-    """A wrong or unreachable database ends the start, says why, and shows no password."""
-    said = refused("--port", "0", RUSE_MODELS=str(small_model), RUSE_DATABASE=url)
+def test_a_store_that_cannot_be_used_is_told_of(tmp_path: Path, url: str) -> None:
+    """A wrong or unreachable database ends a command, says why, and shows no password."""
+    said = run(tmp_path, "keys", "list", code=2, database=url).stderr
     assert said.startswith("store_unavailable: ")
     assert "kestrel" not in said
+
+
+def test_a_store_that_cannot_be_used_ends_the_start(small_model: Path) -> None:
+    """The service does not start without its store."""
+    said = refused("--port", "0", RUSE_MODELS=str(small_model), RUSE_DATABASE="sqlite:////dev/null/x")
+    assert said.startswith("store_unavailable: ")

@@ -1,6 +1,7 @@
 """service.include: what a prediction may bring along."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -16,7 +17,10 @@ TEXT = "他说我的快递丢了，要给我理赔，让我打开屏幕共享。
 
 @pytest.fixture(scope="module")
 def client(classifier: Classifier) -> Iterator[httpx.Client]:
-    with serving(classifier) as client:
+    plain = object.__new__(Classifier)
+    calibration = {k: v for k, v in classifier.manifest.calibration.items() if k != "candidates"}
+    plain.__dict__ = classifier.__dict__ | {"manifest": replace(classifier.manifest, calibration=calibration)}
+    with serving(plain) as client:
         yield client
 
 
@@ -82,14 +86,15 @@ def test_what_cannot_be_included_is_refused(client: httpx.Client, query: str) ->
     assert "kestrel" not in answer.text
 
 
-def test_the_model_may_name_its_own_sum(classifier: Classifier) -> None:
-    """Where the manifest's calibration names a sum for the candidates, that holds."""
-    from dataclasses import replace
-
+def test_the_model_may_have_levels(classifier: Classifier) -> None:
+    """Where the calibration has levels for candidates, those at or above theirs and the first are named."""
+    ids = classifier.taxonomy.category_ids
+    chances = classifier.category_probabilities([TEXT])[0]
+    ranked = [ids[at] for at in (-chances).argsort(kind="stable")]
+    levels = dict.fromkeys(ids, 1.1) | {ranked[3]: 0.0}
     own = object.__new__(Classifier)
-    own.__dict__ = classifier.__dict__ | {
-        "manifest": replace(classifier.manifest, calibration={"candidates": 0.999})
-    }
+    calibration = {"candidates": levels}
+    own.__dict__ = classifier.__dict__ | {"manifest": replace(classifier.manifest, calibration=calibration)}
     with serving(own) as client:
         said = client.post("/v1/classify?include=candidates", json={"text": TEXT}).json()
-    assert sum(entry["probability"] for entry in said["candidates"]) >= 0.999
+    assert [entry["category"] for entry in said["candidates"]] == [ranked[0], ranked[3]]
