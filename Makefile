@@ -21,8 +21,7 @@ docs: setup
 	$(python) -m docs.reference
 	$(python) -m docs.api
 
-train:
-	sh setup.sh dev encoder
+train: setup
 	$(python) -m training train
 
 evaluate: setup

@@ -170,6 +170,24 @@ class Classifier:
                 reasons[i] = reason
         return reasons
 
+    def candidates(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The categories of each text that cannot be ruled out, most probable first, never none.
+
+        Of the calibration reports of each category at least 90 % had it among their candidates
+        (class-conditional conformal sets, Vovk 2013); a model without such levels names five.
+        """
+        categories = self._answer(texts)[1]
+        names = self.taxonomy.category_ids
+        known = self.manifest.calibration.get("candidates")
+        order = np.argsort(-categories, axis=1, kind="stable")
+        if known is None:
+            return [tuple(names[k] for k in row[:N_RANKED]) for row in order]
+        levels = np.array([known[name] for name in names])
+        return [
+            tuple(names[k] for place, k in enumerate(row) if place == 0 or chances[k] >= levels[k])
+            for row, chances in zip(order, categories, strict=True)
+        ]
+
     def explain(self, text: str, category: str | None = None) -> Explanation:
         """Why the text has this category (default: the most probable one); see `model.evidence`."""
         return explain(self, text, category)

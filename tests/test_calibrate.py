@@ -1,10 +1,15 @@
 """Calibration: temperature, the promise, the error."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from model.taxonomy import Taxonomy
 from training import calibrate
+from training.corpora import Example
 
 
 def simulated(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,3 +63,61 @@ def test_the_calibration_error_of_a_perfect_model_is_small() -> None:
     right = generator.random(5000) < chances
     assert calibrate.calibration_error(chances, right) < 0.03
     assert calibrate.calibration_error(np.sqrt(chances), right) > 0.08
+
+
+def test_the_candidates_hold_the_truth_as_often_as_promised() -> None:
+    """On fresh reports of every category at least 90 %, within chance, have it among the candidates."""
+    generator = np.random.default_rng(5)
+
+    def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+        truths = generator.integers(0, 4, n)
+        scores = generator.normal(size=(n, 4)) + 1.5 * np.eye(4)[truths]
+        return calibrate.softmax(scores, 1.0), truths
+
+    levels = calibrate.candidate_levels(*draw(4000))
+    chances, truths = draw(8000)
+    for k in range(4):
+        assert (chances[truths == k, k] >= levels[k]).mean() >= 0.885
+
+
+def test_the_candidates_are_those_of_crepes() -> None:
+    """On fixed inputs the sets are those that `crepes` gives (frozen, with the script that made them)."""
+    frozen = json.loads(Path(__file__).with_name("fixtures").joinpath("candidates.json").read_text())
+    levels = calibrate.candidate_levels(np.array(frozen["chances"]), np.array(frozen["truths"]))
+    ours = (np.array(frozen["fresh"]) >= levels - 1e-12).astype(int)
+    assert ours.tolist() == frozen["sets"]
+
+
+def test_a_category_with_too_few_rows_is_always_a_candidate() -> None:
+    """With five reports no level can promise 90 %, so the category always joins."""
+    chances = np.full((5, 2), 0.5)
+    assert calibrate.candidate_levels(chances, np.zeros(5, int))[0] == 0.0
+
+
+def test_a_perfect_model_passes_the_check_and_an_overconfident_one_fails() -> None:
+    """The simulated null does not speak against true probabilities and does against inflated ones."""
+    generator = np.random.default_rng(6)
+    chances = generator.uniform(0.3, 0.95, 300)
+    right = generator.random(300) < chances
+    assert calibrate.check(chances, right).p_value > 0.05
+    assert calibrate.check(chances**0.3, right).p_value < 0.01
+
+
+def test_a_missed_fraud_that_costs_more_raises_the_bar_for_not_fraud(tree: Taxonomy) -> None:
+    """The threshold of not_fraud follows the costs; the others stay."""
+    generator = np.random.default_rng(7)
+    examples = [
+        Example(str(i), "t", tree.category_ids[tree.category_index[s]], tree.scheme_ids[s], language="en")
+        for i, s in enumerate(generator.integers(0, len(tree.scheme_ids), 4000))
+    ]
+    columns = [tree.scheme_ids.index(str(e.scheme)) for e in examples]
+    scores = generator.normal(size=(4000, len(tree.scheme_ids))) + 9 * np.eye(len(tree.scheme_ids))[columns]
+    cheap, dear = (
+        calibrate.calibrate(scores, examples, tree, {"missed_fraud": cost, "false_alarm": 1.0})["thresholds"]
+        for cost in (0.1, 19.0)
+    )
+    assert dear["not_fraud"] == pytest.approx(0.95)
+    assert cheap["not_fraud"] < 0.95
+    assert {k: v for k, v in cheap.items() if k != "not_fraud"} == {
+        k: v for k, v in dear.items() if k != "not_fraud"
+    }

@@ -70,7 +70,7 @@ def test_wheel(installed: Installed) -> None:
     assert not [path for path in names if "__pycache__" in path]
     assert "ruse-1.0.0.dist-info/licenses/LICENSE" in names
     assert "Classifier: Private :: Do Not Upload" in metadata
-    assert set(re.findall(r"Provides-Extra: (\w+)", metadata)) == {"dev", "spark", "encoder"}
+    assert set(re.findall(r"Provides-Extra: (\w+)", metadata)) == {"dev", "spark"}
 
 
 def test_artifact_is_small(installed: Installed) -> None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from model import taxonomy
+from model import artifact, taxonomy
 from model.classifier import SHIPPED, load
 from model.errors import ModelError
-from training import card, corpora, evaluate, fit
+from training import card, corpora, evaluate, fit, suites
 from training.corpora import CorpusError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the model.")
@@ -51,13 +51,13 @@ def evaluate_(
     """Measure a model on every corpus that is for measuring; those not here are named and skipped."""
     classifier = load(model)
     known = corpora.listed(listed).values()
-    measured = {
-        c.name: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here
-    }
+    here = {c: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here}
     for corpus in known:
         if corpus.use == "measure" and not corpus.is_here:
             _say(f"skipped {corpus.name}: not here (it is measured only, never shipped)")
-    report = evaluate.report(classifier, measured)
+    reports = {c.name: rows for c, rows in here.items() if not c.label}
+    messages = {c.name: rows for c, rows in here.items() if c.label}
+    report = evaluate.report(classifier, reports) | suites.report(classifier, reports, messages)
     if as_json:
         print(json.dumps(report, indent=1, ensure_ascii=False, default=vars))
     else:
@@ -67,6 +67,28 @@ def evaluate_(
             raise typer.Exit(_refuse("the card needs the measured sets; none is here"))
         compared = json.loads(COMPARED.read_text("utf-8")) if COMPARED.is_file() else None
         card.write(classifier, report, compared)
+
+
+@app.command()
+def calibrate(
+    reviews: Annotated[Path, typer.Option(help='JSONL: "text", "category", perhaps "scheme" and "second".')],
+    output: Annotated[Path, typer.Option(help="Folder of the model that is written.")],
+    model: Model = None,
+) -> None:
+    """Calibrate a model on a desk's own reviews, without a fit: temperature, thresholds, candidates."""
+    from training import train as make
+
+    home = artifact.locate(model) if model else SHIPPED
+    own = corpora.Corpus("reviews", reviews, "fit", "own", "reviews")
+    examples = corpora.read(own, load(home).taxonomy)
+    if not examples:
+        raise CorpusError([f"{reviews.name}: holds no review; export some first"])
+    manifest = make.recalibrate(home, examples, output)
+    answered = manifest.calibration["answered"]
+    print(
+        f"{manifest.version} in {output}: {len(examples)} reviews, {answered['coverage']:.1%} would be "
+        f"answered, {answered['right']:.1%} of those right"
+    )
 
 
 @app.command()
@@ -95,7 +117,7 @@ def compare(listed: Listed = corpora.LISTED, model: Model = None) -> None:
     measured = {
         c.name: corpora.read(c, classifier.taxonomy)
         for c in known.values()
-        if c.use == "measure" and c.is_here
+        if c.use == "measure" and c.is_here and not c.label
     }
     result = others.run(classifier, examples, measured, _say)
     COMPARED.parent.mkdir(exist_ok=True)

@@ -13,13 +13,19 @@ from training import evade
 from training.corpora import language_of
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
+DECEIVED = 0.5  # the share of a fraud's copies that say so
 _SENTENCE = re.compile(r"[^。！？!?.\n]+[。！？!?.\n]*[”’\"]?\s*")
 _DIGITS = re.compile(r"\d[\d,.\-/]{2,}\d")
 
 
-def copy(text: str, seed: str) -> str:
-    """One altered copy of a text; the same seed gives the same copy."""
+def copy(text: str, seed: str, fraud: bool = False) -> str:
+    """One altered copy of a text; the same seed gives the same copy.
+
+    A copy of a fraud often says in so many words that somebody was deceived.
+    """
     chance = random.Random(seed)
+    if fraud and chance.random() < DECEIVED:
+        text = _say_deceived(text, chance)
     for step, share in _STEPS:
         if chance.random() < share:
             altered = step(text, chance)
@@ -51,6 +57,13 @@ def _frame(text: str, chance: random.Random) -> str:
     if how > 0.3:
         text = text + gap + chance.choice(phrases["closings"])
     return text
+
+
+def _say_deceived(text: str, chance: random.Random) -> str:
+    language = language_of(text)
+    phrase = chance.choice(_PHRASES[language]["deceived"])
+    gap = " " if language == "en" else ""
+    return text + gap + phrase if chance.random() < 0.6 else phrase + gap + text
 
 
 def _mask(text: str, chance: random.Random) -> str:

@@ -23,7 +23,7 @@ def find(
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Examples that would get another category, neither theirs nor their second, doubtful first."""
-    stuff = train.material(examples, taxonomy)
+    stuff = train.material(examples, taxonomy, settings)
     table = Fold(*fold.make())
     vocabulary = words.make([e.text for e in stuff.examples], table)
     scores = train.held_out_scores(

@@ -1,4 +1,4 @@
-"""A report on the own corpus, batch by batch: size, likeness, give-away words, lengths."""
+"""A report on the own corpus, batch by batch: size, likeness, give-away words, lengths, sameness."""
 
 import re
 from collections import Counter
@@ -52,10 +52,34 @@ def near_duplicates(texts: Sequence[str], alike: float = LEAST_ALIKE) -> list[tu
     return sorted(p for p in pairs if (found[p[0]] == found[p[1]]).mean() >= alike)
 
 
+def learnt_elsewhere(examples: Sequence[Example]) -> dict[str, float]:
+    """How right a bag of words fitted on one batch is about the others of its language.
+
+    Little is good: it means that a batch has its own words and not just the scheme's usual ones.
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+
+    words = HashingVectorizer(analyzer="char", ngram_range=(2, 3), n_features=2**16, alternate_sign=False)
+    matrix = words.transform(e.text for e in examples)
+    truths = np.array([e.category for e in examples])
+    batches = np.array([e.batch for e in examples])
+    languages = np.array([e.language for e in examples])
+    found = {}
+    for batch in sorted(set(batches)):
+        mine = batches == batch
+        others = ~mine & (languages == Counter(languages[mine]).most_common(1)[0][0])
+        if others.any():
+            learnt = MultinomialNB(alpha=0.01).fit(matrix[mine], truths[mine])
+            found[batch] = float((learnt.predict(matrix[others]) == truths[others]).mean())
+    return found
+
+
 def report(examples: Sequence[Example]) -> str:
     """The report as text; no text of an example is in it."""
     texts = [e.text for e in examples]
     doubles = near_duplicates(texts)
+    learnt = learnt_elsewhere(examples)
     alike = Counter(examples[b].batch for _, b in doubles)
     across = sum(examples[a].batch != examples[b].batch for a, b in doubles)
     lines = [
@@ -64,7 +88,7 @@ def report(examples: Sequence[Example]) -> str:
         f"{len(doubles)} near-duplicate pairs, {across} of them across batches",
         "",
         f"{'batch':<24}{'reports':>8}{'not_fraud':>10}{'schemes':>8}{'median':>7}{'near-dup':>9}"
-        f"{'give-away: fraud':>18}{'not_fraud':>10}",
+        f"{'give-away: fraud':>18}{'not_fraud':>10}{'right elsewhere':>16}",
     ]
     for batch in sorted({e.batch for e in examples}):
         mine = [e for e in examples if e.batch == batch]
@@ -73,7 +97,7 @@ def report(examples: Sequence[Example]) -> str:
         lines.append(
             f"{batch:<24}{len(mine):>8}{len(clean):>10}{len({e.scheme for e in mine}):>8}"
             f"{int(np.median([len(e.text) for e in mine])):>7}{alike[batch]:>9}"
-            f"{_share(fraud):>18}{_share(clean):>10}"
+            f"{_share(fraud):>18}{_share(clean):>10}{learnt.get(batch, float('nan')):>16.2f}"
         )
     lines += ["", f"{'category':<34}{'zh':>6}{'en':>6}{'median length zh':>18}{'en':>6}"]
     for category in sorted({e.category for e in examples}):

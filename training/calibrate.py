@@ -1,18 +1,30 @@
-"""Calibrate: a temperature, and the promise of each category's answers.
+"""Calibrate: a temperature, the promise of each category's answers, and sets of candidates.
 
-Both rest on out-of-batch scores: every report is scored by a fit that saw no text of its batch.
+All rest on scores of reports that the model has not seen: of whole batches held out, or a desk's own
+reviews.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import beta
 
+from model.taxonomy import Taxonomy
+from training.corpora import Example
+
 PROMISE = 0.90  # least share of right answers among those given, per category
 CONFIDENCE = 0.95  # one-sided
 GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
+SIMULATIONS = 2000  # of the null of a calibration check
+CANDIDATES = 0.90  # share of each category's reports whose set of candidates must hold it
+HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
+NEAR_DOMAIN = ("consumer_dispute", "genuine_service", "harassment_abuse", "fraud_advice")
+# What an error costs. "Not a fraud" is answered only where being wrong costs less than a review
+# of a false alarm would: from a probability of missed / (missed + false) on.
+COSTS = {"missed_fraud": 4.0, "false_alarm": 1.0}
 NEVER = 2.0  # a threshold that no probability reaches
 
 
@@ -91,3 +103,135 @@ def calibration_error(chances: np.ndarray, right: np.ndarray, bins: int = 15) ->
         )
         / len(order)
     )
+
+
+@dataclass(frozen=True)
+class Check:
+    """Observed calibration error against what a perfect model of these probabilities would show."""
+
+    error: float
+    null_median: float
+    p_value: float
+
+
+def check(chances: np.ndarray, right: np.ndarray) -> Check:
+    """A simulated test: outcomes drawn from the model's own probabilities, 15 equal-mass bins."""
+    observed = calibration_error(chances, right)
+    generator = np.random.default_rng(0)
+    null = np.array(
+        [calibration_error(chances, generator.random(chances.size) < chances) for _ in range(SIMULATIONS)]
+    )
+    return Check(observed, float(np.median(null)), float((null >= observed).mean()))
+
+
+def candidate_levels(chances: np.ndarray, truths: np.ndarray, share: float = CANDIDATES) -> np.ndarray:
+    """The least probability (n_categories,) at which a category joins a report's candidates.
+
+    Class-conditional split conformal prediction (Vovk 2013) on one minus the probability: of the
+    reports of a category, at least `share` have it among their candidates. A category with too few
+    rows always joins (level 0).
+    """
+    levels = np.zeros(chances.shape[1])
+    for k in range(chances.shape[1]):
+        mine = np.sort(1 - chances[truths == k, k])
+        place = int(np.ceil((mine.size + 1) * share - 1e-9))
+        levels[k] = 1 - mine[place - 1] if 0 < place <= mine.size else 0.0
+    return levels
+
+
+def calibrate(
+    scores: np.ndarray,
+    examples: Sequence[Example],
+    taxonomy: Taxonomy,
+    costs: Mapping[str, float] = COSTS,
+) -> dict[str, Any]:
+    """What a manifest says of calibration: temperature, thresholds, and what they rest on.
+
+    `scores` float32 (n_examples, n_schemes) before the temperature, of examples that the model that
+    made them has not seen.
+    """
+    index = np.array(taxonomy.category_index)
+    names = list(taxonomy.category_ids)
+    truths = np.array([names.index(e.category) for e in examples])
+    seconds = np.array([names.index(e.second) if e.second in names else -1 for e in examples])
+    heat = temperature(scores, index, truths)
+    schemes = softmax(scores, heat)
+    categories = roll_up(schemes, index, len(names))
+    answers = categories.argmax(axis=1)
+    chances = categories[np.arange(len(answers)), answers]
+    right = (answers == truths) | (answers == seconds)
+    kept = promises(chances, right, answers, names)
+    thresholds = {name: kept[name].threshold for name in names}
+    if HARMLESS in names:
+        least = costs["missed_fraud"] / (costs["missed_fraud"] + costs["false_alarm"])
+        thresholds[HARMLESS] = max(thresholds[HARMLESS], least)
+    known = {
+        "promise": PROMISE,
+        "confidence": CONFIDENCE,
+        "costs": dict(costs),
+        "rows": len(examples),
+        "batches": len({e.batch for e in examples}),
+        "by_category": {name: asdict(kept[name]) for name in names},
+        "candidates": dict(zip(names, candidate_levels(categories, truths).tolist(), strict=True)),
+        "prior": {name: int((truths == k).sum()) for k, name in enumerate(names)},
+        "confusion": [
+            np.bincount(answers[truths == k], minlength=len(names)).tolist() for k in range(len(names))
+        ],
+        "answered": _answered(chances, right, answers, thresholds, names),
+        "answered_whatever_errors_cost": _answered(
+            chances, right, answers, {name: kept[name].threshold for name in names}, names
+        ),
+        "category_accuracy_strict": float((answers == truths).mean()),
+        "category_accuracy_second": float(right.mean()),
+        "calibration_error": _errors(chances, right, [e.language for e in examples]),
+    }
+    known |= _by_scheme(examples, taxonomy, schemes, answers, truths)
+    return {"temperature": heat, "thresholds": thresholds, "calibration": known}
+
+
+def _answered(
+    chances: np.ndarray,
+    right: np.ndarray,
+    answers: np.ndarray,
+    thresholds: Mapping[str, float],
+    names: Sequence[str],
+) -> dict[str, float]:
+    """Coverage and share of right answers at these thresholds."""
+    given = chances >= np.array([thresholds[name] for name in names])[answers]
+    return {"coverage": float(given.mean()), "right": float(right[given].mean()) if given.any() else 0.0}
+
+
+def _errors(chances: np.ndarray, right: np.ndarray, languages: Sequence[str]) -> dict[str, float]:
+    known = np.array(languages)
+    return {
+        language: calibration_error(chances[known == language], right[known == language])
+        for language in sorted(set(languages))
+    }
+
+
+def _by_scheme(
+    examples: Sequence[Example],
+    taxonomy: Taxonomy,
+    schemes: np.ndarray,
+    answers: np.ndarray,
+    truths: np.ndarray,
+) -> dict[str, float | None]:
+    """Figures that need schemes, or the category that is no fraud; None where there are none."""
+    index = np.array(taxonomy.category_index)
+    ids = list(taxonomy.scheme_ids)
+    targets = np.array([ids.index(e.scheme) if e.scheme else -1 for e in examples])
+    inside = np.where(index[None, :] == truths[:, None], schemes, -1).argmax(axis=1)
+    nothing = taxonomy.category_ids.index(HARMLESS) if HARMLESS in taxonomy.category_ids else -1
+    cleared = answers == nothing
+    near = np.array([e.scheme in NEAR_DOMAIN for e in examples])
+    return {
+        "scheme_accuracy_where_category_right": _share(
+            inside == targets, (answers == truths) & (targets >= 0)
+        ),
+        "near_domain_recall": _share(cleared, near),
+        "fraud_called_not_fraud": _share(cleared, truths != nothing) if nothing >= 0 else None,
+    }
+
+
+def _share(flags: np.ndarray, among: np.ndarray) -> float | None:
+    return float(flags[among].mean()) if among.any() else None

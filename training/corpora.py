@@ -59,6 +59,8 @@ class Corpus:
     origin: str
     language: str = ""
     sha256: str = ""
+    label: str = ""  # only rows with this label are read, and all of them have `category`
+    category: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -131,7 +133,9 @@ def read(corpus: Corpus, taxonomy: Taxonomy) -> list[Example]:
             except (ValueError, KeyError, TypeError, AttributeError):
                 faults.append(f'{where}: is not a JSON object in UTF-8 with a "text"')
                 continue
-            category = row.get("category")
+            if corpus.label and row.get("label") != corpus.label:
+                continue
+            category = corpus.category or row.get("category")
             if scheme is not None and scheme not in categories:
                 faults.append(f"{where}: unknown scheme {str(scheme)[:40]!r}")
                 continue

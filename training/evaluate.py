@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from model.classifier import Classifier, Prediction
+from training import calibrate
 from training.corpora import Example
 
 LEAST_ROWS = 5  # macro-F1 is over categories with at least so many rows
@@ -129,9 +130,12 @@ def _answers(classifier: Classifier, examples: Sequence[Example]) -> list[Predic
 
 def _set(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, Any]:
     answers = [p.category for p in predictions]
+    chances = np.array([p.category_probability for p in predictions])
+    all_right = np.array(truths(examples, answers, True)) == np.array(answers)
     given = [i for i, p in enumerate(predictions) if not p.needs_review]
-    right = [answers[i] in (examples[i].category, examples[i].second) for i in given]
+    right = all_right[given]
     return summarise(examples, answers) | {
+        "calibration": calibrate.check(chances, all_right),
         "coverage": len(given) / max(1, len(examples)),
         "right_where_answered": float(np.mean(right)) if given else math.nan,
         "confusions": confusions(examples, answers),

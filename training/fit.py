@@ -22,7 +22,7 @@ class Settings:
     most_grams: int = 140_000  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
-    balance: float = 0.5  # class weights: count ** -balance
+    balance: float = 1.0  # class weights: count ** -balance
     steps: int = 250
     copies: int = 2  # altered copies of each example, see `training.alter`
     cue_weight: float = 0.5

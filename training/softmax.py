@@ -13,7 +13,7 @@ from numba import njit, prange
 from scipy.sparse import csr_matrix
 
 MEMORY = 8  # pairs that L-BFGS keeps
-LEAST_PROGRESS = 1e-5  # relative fall of the loss over ten steps at which it stops
+LEAST_PROGRESS = 1e-4  # relative fall of the loss over ten steps at which it stops
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)

