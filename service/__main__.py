@@ -51,6 +51,7 @@ def serve(
         typer.Option(min=0, max=65535, help="Port; else RUSE_PORT, else 8000; 0 takes a free one."),
     ] = None,
     listener: Annotated[int | None, typer.Option(hidden=True)] = None,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Answer requests until SIGTERM. Settings come from RUSE_ variables, see docs/api.md."""
     telemetry.configure_logs()
@@ -60,7 +61,7 @@ def serve(
     except (settings.SettingsError, model.ModelError) as error:
         refuse(error.code, str(error))
     if listener is not None:  # a worker
-        run(chosen, classifier, socket(fileno=listener), os.getppid())
+        run(chosen, classifier, socket(fileno=listener), parent)
         return
     for name in settings.unknown():
         log.warning("%s is no setting of the service; it is ignored", name)

@@ -13,10 +13,10 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import RETRY_AFTER, Problem
-from service.telemetry import METHODS, Metrics, request_id
+from service.telemetry import ACCESS, METHODS, Metrics, request_id
 
 log = logging.getLogger("ruse.service")
-access = logging.getLogger("ruse.access")
+access = logging.getLogger(ACCESS)
 
 # No page may frame, sniff or keep an answer, and an answer loads nothing; there is no CORS.
 HEADERS = (
@@ -77,15 +77,15 @@ class Guard:
             if not status:
                 await Problem("internal_error").response()(scope, receive, watch)
         finally:
-            self._note(scope, method, status or 499, time.perf_counter() - began)
+            self._note(scope, number, method, status or 499, time.perf_counter() - began)
             structlog.contextvars.clear_contextvars()
 
-    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, number: str, method: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        self._metrics.requests.labels(method, route, str(status)).inc()
-        self._metrics.seconds.labels(route).observe(seconds)
-        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1e3, 2)}
-        access.info("request", extra=fields | {"key": scope.get("ruse.key")})
+        self._metrics.answered(method, route, status, seconds)
+        fields = {"request_id": number, "method": method, "route": route, "status": status}
+        more = {"ms": round(seconds * 1e3, 2), "key": scope.get("ruse.key")}
+        access.info("request", extra={"fields": fields | more})
 
 
 def describe(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from model import Prediction
 
+ACCESS = "ruse.access"  # the logger of requests
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
@@ -35,8 +37,22 @@ def configure_logs() -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    brisk = logging.StreamHandler(sys.stderr)
+    brisk.setFormatter(AccessFormatter())
+    access = logging.getLogger(ACCESS)
+    access.handlers[:], access.propagate = [brisk], False
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class AccessFormatter(logging.Formatter):
+    """A request's line in one step: through all processors it would cost more than to classify."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; its fields are those of the record's `fields`."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        line = {"event": "request", **record.__dict__["fields"], "logger": ACCESS, "level": "info"}
+        return orjson.dumps(line | {"timestamp": at}).decode()
 
 
 def _no_traceback(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -82,6 +98,7 @@ class Metrics:
             multiprocess_mode="livemax",
         )  # fmt: skip
         self._version: str | None = None
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def use_model(self, version: str) -> None:
         """Notes which model answers from now on."""
@@ -89,6 +106,18 @@ class Metrics:
             self.model.labels(self._version).set(0)
         self.model.labels(version).set(1)
         self._version = version
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts a request. There are few of each, so what counts them is looked up once."""
+        key = (method, route, status)
+        if key not in self._answered:
+            self._answered[key] = (
+                self.requests.labels(method, route, str(status)),
+                self.seconds.labels(route),
+            )
+        counter, histogram = self._answered[key]
+        counter.inc()
+        histogram.observe(seconds)
 
     def count(self, predictions: Iterable[Prediction]) -> None:
         """Counts what was classified."""

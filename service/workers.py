@@ -1,6 +1,7 @@
 """Several processes that answer on one port, begun again when they die."""
 
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -20,12 +21,12 @@ MARGIN = 5.0  # what a worker may take beyond drain and grace before it is kille
 
 
 class Workers:
-    """Runs `command` so many times; each inherits the listener, whose file descriptor it is told."""
+    """Runs `command` so many times; each inherits the listener and is told its file descriptor."""
 
     def __init__(
         self, command: Sequence[str], count: int, listener: socket, environment: Mapping[str, str]
     ) -> None:
-        self._command = [*command, "--listener", str(listener.fileno())]
+        self._command = [*command, "--listener", str(listener.fileno()), "--parent", str(os.getpid())]
         self._count = count
         self._listener = listener
         self._environment = dict(environment)

@@ -1,16 +1,22 @@
 """service.reports over a real socket: reports, reviews and the queue."""
 
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from service import report_schemas
+from service.store import Store
+from service.tables import now
+from tests.databases import opened
 from tests.fakes import FakeClassifier
 from tests.serving import serving
 from tests.test_app import assert_problem
+from tests.test_store import add
 
 SECRET = "kestrel"
 REPORT = {"text": f"{SECRET} took my money", "external_id": "case 1", "source": "web", "region": "TW"}
@@ -191,3 +197,32 @@ def test_classifying_stores_nothing(client: httpx.Client) -> None:
     client.post("/v1/classify", json={"text": "a"})
     client.post("/v1/classify/batch", json={"texts": ["a", "b"]})
     assert client.get("/v1/reports").json() == {"reports": [], "cursor": None}
+
+
+def test_the_retention_erases_by_age(tmp_path: Path) -> None:
+    """A service with a retention erases what is older when it starts, and keeps the rest."""
+    with opened("sqlite", tmp_path) as database:
+        store = Store(database)
+        old, young = add(store, "old"), add(store, "young", received_at=now())
+        with serving(FakeClassifier(), database=database.where, retention_days=30) as client:
+            deadline = time.monotonic() + 10
+            while client.get(f"/v1/reports/{old['id']}").status_code != 410:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert client.get(f"/v1/reports/{young['id']}").status_code == 200
+
+
+def test_postgresql_serves_as_sqlite_does(tmp_path: Path) -> None:
+    """The whole way of a report, from intake over queue and review to erasure, on PostgreSQL."""
+    with (
+        opened("postgresql", tmp_path) as database,
+        serving(FakeClassifier(), database=database.url.render_as_string(False), audit_share=1.0) as client,
+    ):
+        kept = client.post("/v1/reports", json=REPORT)
+        assert (kept.status_code, client.post("/v1/reports", json=REPORT).status_code) == (201, 200)
+        (mine,) = client.get("/v1/queue").json()["reports"]
+        path = f"/v1/reports/{mine['id']}"
+        assert client.put(f"{path}/review", json={"category": "romance", "reviewer": "ann"}).is_success
+        assert client.get("/v1/reports?reviewed=true").json()["reports"][0]["id"] == kept.json()["id"]
+        assert client.delete(path).status_code == 204
+        assert client.get(path).status_code == 410

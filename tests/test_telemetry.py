@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.telemetry import METHODS, configure_logs, request_id
+from service.telemetry import ACCESS, METHODS, configure_logs, request_id
 from tests.fakes import FakeClassifier
 from tests.serving import serving
 
@@ -64,23 +64,25 @@ def test_a_request_id_is_answered_and_logged(client: httpx.Client, caplog: pytes
         assert answered != other
         assert uuid.UUID(answered)
     assert SECRET not in caplog.text
-    (first, *_) = [record for record in caplog.records if record.name == "ruse.access"]
-    assert (first.__dict__["route"], first.__dict__["status"]) == ("/health/live", 200)
+    logged = [record.__dict__["fields"] for record in caplog.records if record.name == ACCESS]
+    (mine,) = [fields for fields in logged if fields["request_id"] == given]
+    assert (mine["route"], mine["status"]) == ("/health/live", 200)
 
 
 def test_log_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Every line is a JSON object with time, level, logger and event; exceptions are only named."""
-    root = logging.getLogger()
+    root, access = logging.getLogger(), logging.getLogger(ACCESS)
     before = root.handlers[:], root.level
     try:
         configure_logs()
-        logging.getLogger("ruse.access").info("request", extra={"route": "/x", "status": 200})
+        access.info("request", extra={"fields": {"route": "/x", "status": 200}})
         try:
             raise ValueError(SECRET)
         except ValueError:
             logging.getLogger("elsewhere").exception("it failed")
     finally:
         root.handlers[:], root.level = before
+        access.handlers[:], access.propagate = [], True
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["request", "it failed"]
     assert lines[0].items() >= {"level": "info", "logger": "ruse.access", "route": "/x"}.items()
