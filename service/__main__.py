@@ -126,7 +126,7 @@ def export(
     beside = target.with_name(target.name + ".new")
     count = 0
     try:
-        with beside.open("wb") as file:
+        with open(beside, "wb", opener=_private) as file:
             for row in Desk(database).export():
                 row["created_at"] = write_time(row["created_at"])
                 file.write(orjson.dumps(row) + b"\n")
@@ -139,6 +139,11 @@ def export(
     finally:
         database.close()
     print(f"{count} reviewed reports in {target}", file=sys.stderr)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that nobody else may read."""
+    return os.open(path, flags, 0o600)
 
 
 @cli.command()

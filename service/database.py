@@ -123,6 +123,7 @@ class Database:
         """Brings the tables up to date; makes the file where there is none. Raises DatabaseError."""
         try:
             if self.path and not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold texts
                 with sqlite3.connect(self.path) as made:
                     made.execute("PRAGMA journal_mode=WAL")
                 made.close()

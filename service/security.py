@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import logging
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,11 +133,18 @@ class Gate:
             # A page in a browser here may have had its name resolved to this address.
             if scope != "classify" and not _is_local_name(request.headers.get("host", "")):
                 raise Problem("host_refused")
-        elif self._limit and not self._limiter.hit(self._item, key.id):
+        elif self._limit and not self._hit(key):
             wait = self._limiter.get_window_stats(self._item, key.id).reset_time - time.time()
             headers = {"Retry-After": str(max(1, round(wait + 0.5)))}
             raise Problem("rate_limited", headers=headers, limit=self._limit)
         return key
+
+    def _hit(self, key: Key) -> bool:
+        try:
+            return self._limiter.hit(self._item, key.id)
+        except sqlite3.Error as error:  # better too many requests than none
+            log.error("rates_not_counted: %s", reason(error))
+            return True
 
     async def _identify(self, request: Request) -> Key:
         given = request.headers.get("authorization", "")

@@ -3,27 +3,14 @@
 `make prove-service` runs the same for longer.
 """
 
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import model
+from benchmarks.prove_service import judge
 from tests.serving import serving
-
-CONFIG = Path(__file__).with_name("schemathesis.toml")
-PROGRAM = shutil.which("st", path=str(Path(sys.executable).parent)) or "st"
-
-
-def judge(url: str, folder: Path, examples: int, seed: int) -> subprocess.CompletedProcess[str]:
-    """Runs all phases of schemathesis against a service, with everything that it can check."""
-    phases = "--phases=examples,coverage,fuzzing,stateful"
-    words = [PROGRAM, "--config-file", CONFIG, "run", f"{url}/openapi.json", phases, "--no-color"]
-    words += ["--generation-database", "none", "--max-examples", str(examples), "--seed", str(seed)]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True)
 
 
 def test_the_service_keeps_to_its_description(classifier: model.Classifier, tmp_path: Path) -> None:

@@ -97,3 +97,13 @@ def test_errors_do_not_show_what_was_stored(tmp_path: Path) -> None:
     with opened("sqlite", tmp_path) as database, pytest.raises(SQLAlchemyError) as failed:
         Store(database).add(new, said, {}, "a")
     assert "kestrel" not in str(failed.value)
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    """Nobody else on the machine may read the store, its log of changes or a backup."""
+    with opened("sqlite", tmp_path) as database:
+        add(Store(database), "a")
+        databases.backup(database, tmp_path / "backup")
+        modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()}
+    assert len(modes) >= 3
+    assert set(modes.values()) == {0}, modes

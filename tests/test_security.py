@@ -1,5 +1,6 @@
 """service.security and service.counters: who may do what, and how often."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,19 @@ def test_counters_are_shared_through_a_file(tmp_path: Path) -> None:
     assert second.get_window_stats(item, "key").remaining == 0
     time.sleep(1.05)
     assert second.hit(item, "key")
+
+
+def test_lost_counters_do_not_stop_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where requests cannot be counted any more, they are let through and that is logged."""
+
+    def fail(*_: object, **__: object) -> int:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with keyed(tmp_path, rate_limit=1) as (client, ring):
+        _, secret = ring.create("ann", ["classify"], None, "test")
+        monkeypatch.setattr("limits.storage.MemoryStorage.incr", fail)
+        for _ in range(3):
+            assert client.post("/v1/classify", json={"text": "a"}, headers=bearer(secret)).is_success
 
 
 def test_security_headers_are_on_every_answer() -> None:
