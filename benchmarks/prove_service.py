@@ -347,10 +347,7 @@ def turn(client: httpx.Client, ledger: Ledger, lot: random.Random, worker: int) 
         name = lot.choice(names)
         with ledger._turn:
             ledger.erased.add(name)  # before it is sent: from now on it may be gone
-        answer = client.delete(f"/v1/reports/{ledger.acknowledged[name][0]}")
-        while answer.status_code != 204:
-            answer = client.delete(f"/v1/reports/{ledger.acknowledged[name][0]}")
-        return answer
+        return erase(client, ledger.acknowledged[name][0], ledger)
     answer = client.get("/v1/queue", params={"reviewer": f"desk-{worker}", "limit": 5})
     for report in answer.json().get("reports", ()) if answer.status_code == 200 else ():
         said = {"category": report["suggestions"][0], "reviewer": f"desk-{worker}"}
@@ -378,6 +375,22 @@ def contract(folder: Path, examples: int) -> dict[str, Any]:
     if run.returncode:
         print(run.stdout, file=sys.stderr)
     return {"examples": examples, "cases": int(cases[1]) if cases else 0, "failed": int(run.returncode > 0)}
+
+
+def erase(client: httpx.Client, report: str, ledger: Ledger) -> httpx.Response:
+    """Erases a report, again and again where the worker that does it is killed."""
+    while True:
+        try:
+            answer = client.delete(f"/v1/reports/{report}")
+        except httpx.HTTPError:
+            with ledger._turn:
+                ledger.broken += 1
+            time.sleep(0.05)
+            continue
+        if answer.status_code == 204:
+            return answer
+        with ledger._turn:
+            ledger.statuses[answer.status_code] += 1
 
 
 def quantiles(seconds: list[float]) -> dict[str, float]:

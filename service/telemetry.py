@@ -61,6 +61,7 @@ def _no_traceback(_: object, __: str, event: structlog.types.EventDict) -> struc
     if isinstance(info, tuple) and info[0]:
         event["exception"] = info[0].__name__
     event.pop("stack_info", None)
+    event.pop("color_message", None)  # uvicorn's, for terminals
     return event
 
 
