@@ -85,7 +85,7 @@ def _char_tfidf(texts: Sequence[str], categories: Sequence[str]) -> Answer:
 
 
 def _fasttext(texts: Sequence[str], categories: Sequence[str]) -> Answer:
-    import fasttext  # type: ignore[import-untyped]
+    import fasttext
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.txt"

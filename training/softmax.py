@@ -22,14 +22,17 @@ def _forward(indptr, indices, data, weights, bias, targets, sample_weights, resi
     n, k = residuals.shape
     losses = np.empty(n, np.float64)
     for i in prange(n):
-        row = residuals[i]
-        row[:] = bias
+        row = np.empty(k, np.float32)  # a view of residuals would keep the loops from becoming vectors
+        for c in range(k):
+            row[c] = bias[c]
         for at in range(indptr[i], indptr[i + 1]):
             value = data[at]
-            w = weights[indices[at]]
+            j = indices[at]
             for c in range(k):
-                row[c] += value * w[c]
-        highest = row.max()
+                row[c] += value * weights[j, c]
+        highest = row[0]
+        for c in range(k):
+            highest = max(highest, row[c])
         chosen = row[targets[i]] - highest
         total = np.float32(0)
         for c in range(k):
@@ -37,8 +40,8 @@ def _forward(indptr, indices, data, weights, bias, targets, sample_weights, resi
             total += row[c]
         losses[i] = sample_weights[i] * (np.log(total) - chosen)
         for c in range(k):
-            row[c] *= sample_weights[i] / total
-        row[targets[i]] -= sample_weights[i]
+            residuals[i, c] = row[c] * sample_weights[i] / total
+        residuals[i, targets[i]] -= sample_weights[i]
     return losses
 
 
@@ -47,14 +50,16 @@ def _backward(indptr, indices, data, residuals, weights, ridge, gradient):
     """Fill gradient (m, k) = X^T residuals + ridge * weights; X in columns."""
     m, k = gradient.shape
     for j in prange(m):
-        row = gradient[j]
+        row = np.empty(k, np.float32)
         for c in range(k):
             row[c] = ridge * weights[j, c]
         for at in range(indptr[j], indptr[j + 1]):
             value = data[at]
-            r = residuals[indices[at]]
+            i = indices[at]
             for c in range(k):
-                row[c] += value * r[c]
+                row[c] += value * residuals[i, c]
+        for c in range(k):
+            gradient[j, c] = row[c]
 
 
 def fit(
