@@ -46,7 +46,6 @@ def test_workers_add_up_and_are_begun_again(small_model: Path, tmp_path: Path) -
     """Metrics are the sum over workers, whichever answers; one that is killed is replaced."""
     with served(tmp_path / "log", RUSE_MODELS=str(small_model), RUSE_WORKERS="2") as it:
         first = wait_for_workers(it, 2)
-        time.sleep(1.5)  # until both are ready
         until_ready(it.client)
         assert set(ask(it, 40)) == {200}
         for _ in range(4):
