@@ -1,5 +1,6 @@
 # Ruse as an image: the service by default, any other door by its words:
-#   docker run --read-only -p 8000:8000 ruse
+#   docker run --rm -v ruse:/data ruse service keys create me --scope classify
+#   docker run --read-only --tmpfs /tmp -v ruse:/data -p 8000:8000 ruse
 #   docker run -i ruse model classify - < reports.jsonl
 
 FROM python:3.13-slim AS build
@@ -15,12 +16,13 @@ RUN NUMBA_CACHE_DIR=/opt/ruse/kernels bin/python -m model classify --explain "wa
 FROM python:3.13-slim
 COPY --from=build /opt/ruse /opt/ruse
 COPY --chmod=755 entrypoint.sh /opt/ruse/bin/entrypoint.sh
-RUN useradd --system --uid 10001 --no-create-home ruse
+RUN useradd --system --uid 10001 --no-create-home ruse && install -d -o ruse /data
 USER ruse
 WORKDIR /opt/ruse
 ENV PATH=/opt/ruse/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    RUSE_DATABASE=sqlite:////data/ruse.sqlite3 \
     RUSE_HOST=0.0.0.0 \
     RUSE_PORT=8000
 EXPOSE 8000

@@ -1,7 +1,7 @@
 # One spelling of each command. The README's two work without make.
 python = .venv/bin/python
 
-.PHONY: setup serve check test docs train evaluate
+.PHONY: setup serve check test docs train evaluate prove-service
 
 setup:
 	sh setup.sh dev
@@ -26,3 +26,6 @@ train: setup
 
 evaluate: setup
 	$(python) -m training evaluate
+
+prove-service: setup
+	$(python) -m benchmarks.prove_service

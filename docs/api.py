@@ -79,17 +79,28 @@ def _route(path: str, method: str, route: dict[str, Any]) -> str:
     asked = route.get("requestBody", {}).get("content", {}).get("application/json", {})
     for example in asked.get("examples", {}).values():
         lines += ["\nSend:\n\n", _json(example["value"])]
-    good = route["responses"]["200"]["content"]["application/json"]
+    for name, schema, about in _parameters(route):
+        lines.append(f"\n- `{name}` {schema}: {about}")
+    status = min(route["responses"])
+    good = route["responses"][status].get("content", {}).get("application/json", {})
     if "example" in good:
         lines += ["\nGet:\n\n", _json(good["example"])]
     codes = [
         code
         for status, answer in route["responses"].items()
-        if status != "200"
+        if status >= "400"
         for code in answer["content"]["application/problem+json"]["examples"]
     ]
     lines += ["\nErrors: ", ", ".join(f"`{code}`" for code in codes), ".\n"]
     return "".join(lines)
+
+
+def _parameters(route: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (p["name"], f"({p['in']})", p["description"])
+        for p in route.get("parameters", ())
+        if "description" in p
+    ]
 
 
 def _errors(settings: Settings) -> str:

@@ -104,7 +104,10 @@ def locate(folder: Path) -> Path:
             f"{folder}: neither {MANIFEST} nor a file {CURRENT!r} that names a model is here; "
             "give the folder of a model or of promoted models"
         )
-    name = pointer.read_text("utf-8").strip()
+    try:
+        name = pointer.read_text("utf-8").strip()
+    except ValueError as error:
+        raise ArtifactError(f"{pointer}: is not UTF-8; it must name a folder beside it") from error
     if not name or name in (".", "..") or Path(name).name != name:
         raise ArtifactError(f"{pointer}: must hold the name of one folder beside it")
     if not (folder / name / MANIFEST).is_file():
@@ -134,7 +137,7 @@ def _read_manifest(path: Path) -> Manifest:
         known = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: is not JSON in UTF-8; copy the model again") from error
     if not isinstance(known, dict) or known.get("format") != FORMAT:
         found = known.get("format") if isinstance(known, dict) else None

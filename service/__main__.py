@@ -1,26 +1,44 @@
-"""`python -m service serve`. A door: reads arguments and the environment."""
+"""`python -m service`. A door: reads arguments and the environment."""
 
 import gc
+import getpass
 import logging
+import os
+import signal
 import sys
+import tempfile
+from pathlib import Path
+from socket import socket
 from typing import Annotated, NoReturn
 
+import orjson
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 import model
-from service import server, settings
+from service import database as databases
+from service import server, settings, telemetry
 from service.app import create_app
+from service.database import Database, DatabaseError
+from service.desk import Desk
+from service.forms import is_name, write_time
+from service.security import SCOPES, KeyRing, can_enter, is_loopback
+from service.settings import Settings
+from service.workers import Workers
 
 log = logging.getLogger("ruse.service")
 # A traceback with its locals would print texts.
-cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
+keys_cli = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+cli.add_typer(keys_cli, name="keys")
 
-UNUSABLE = 2  # exit code: settings, model or address cannot be used
+UNUSABLE = 2  # exit code: settings, model, database or address cannot be used
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # what prometheus-client calls it; our counters lie there too
 
 
 @cli.callback()
 def main() -> None:
-    """Serve the model over HTTP."""
+    """Serve the model over HTTP, and look after what the service stores."""
 
 
 @cli.command()
@@ -32,33 +50,185 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, help="Port; else RUSE_PORT, else 8000; 0 takes a free one."),
     ] = None,
+    listener: Annotated[int | None, typer.Option(hidden=True)] = None,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Answer requests until SIGTERM. Settings come from RUSE_ variables, see docs/api.md."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    telemetry.configure_logs()
     try:
         chosen = settings.load(host=host, port=port)
         classifier = model.load(chosen.models)
     except (settings.SettingsError, model.ModelError) as error:
         refuse(error.code, str(error))
+    if listener is not None:  # a worker
+        run(chosen, classifier, socket(fileno=listener), parent)
+        return
     for name in settings.unknown():
         log.warning("%s is no setting of the service; it is ignored", name)
+    check_database(chosen)
     try:
-        listener = server.listen(chosen.host, chosen.port)
+        listening = server.listen(chosen.host, chosen.port)
     except OSError as error:
         where = f"{chosen.host} port {chosen.port}"
         refuse("address_unusable", f"{where}: {error.strerror}; choose another --host or --port")
-    log.info("model %s listens on %s", classifier.manifest.version, server.url(listener))
-    serving = server.create_server(create_app(classifier, chosen), chosen)
+    log.info("model %s listens on %s", classifier.manifest.version, server.url(listening))
+    if chosen.workers == 1:
+        run(chosen, classifier, listening, None)
+        return
+    with tempfile.TemporaryDirectory(prefix="ruse-") as shared:
+        command = [sys.executable, "-m", "service", "serve", "--host", chosen.host]
+        crew = Workers(command, chosen.workers, listening, os.environ | {SHARED: shared})
+        number = crew.run(Path(shared), chosen.drain + chosen.grace)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+def check_database(chosen: Settings) -> None:
+    """Ends the process where the store cannot be used, or where nobody could ever enter."""
+    try:
+        database = Database(chosen.database)
+        database.migrate()
+        known = KeyRing(database).all()
+        database.close()
+    except DatabaseError as error:
+        refuse(error.code, str(error))
+    except SQLAlchemyError as error:
+        refuse(DatabaseError.code, f"the database cannot be read ({databases.reason(error)})")
+    if not is_loopback(chosen.host) and not can_enter(known):
+        refuse(
+            "keys_missing",
+            f"{chosen.host} can be reached by other machines, and there is no valid API key; "
+            "make one with `python -m service keys create NAME --scope classify`, or listen on 127.0.0.1",
+        )
+
+
+def run(chosen: Settings, classifier: model.Classifier, listening: socket, parent: int | None) -> None:
+    """Serves in this process."""
+    shared = os.environ.get(SHARED)
+    app = create_app(classifier, chosen, Path(shared) if shared else None)
+    serving = server.create_server(app, chosen, parent)
+    if parent is not None:  # others answer already: this one takes requests only when it can, too
+        app.state.context.models.warm_up()
     gc.collect()
     gc.freeze()  # what is here stays; to scan it again and again would stall large requests
     try:
-        serving.run(sockets=[listener])
+        serving.run(sockets=[listening])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+@cli.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="JSONL file to write, whole or not at all.")],
+) -> None:
+    """Write every reviewed report with its latest review, as training reads it."""
+    database = open_database()
+    beside = target.with_name(target.name + ".new")
+    count = 0
+    try:
+        with open(beside, "wb", opener=_private) as file:
+            for row in Desk(database).export():
+                row["created_at"] = write_time(row["created_at"])
+                file.write(orjson.dumps(row) + b"\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except OSError as error:
+        refuse("target_unusable", f"{target}: {error.strerror}")
+    finally:
+        database.close()
+    print(f"{count} reviewed reports in {target}", file=sys.stderr)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that nobody else may read."""
+    return os.open(path, flags, 0o600)
+
+
+@cli.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="SQLite file to write, whole or not at all.")],
+) -> None:
+    """Copy the whole store into one file while the service goes on; works for PostgreSQL too."""
+    database = open_database()
+    try:
+        counts = databases.backup(database, target)
+    except (DatabaseError, SQLAlchemyError, OSError) as error:
+        refuse("backup_failed", str(error) if isinstance(error, DatabaseError) else databases.reason(error))
+    print(f"{counts['reports']} reports in {target}", file=sys.stderr)
+
+
+@cli.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="File that `backup` wrote.")],
+) -> None:
+    """Fill the empty store that RUSE_DATABASE names from a backup; also from one kind to the other."""
+    chosen = load_settings()
+    try:
+        counts = databases.restore(source, Database(chosen.database))
+    except (DatabaseError, SQLAlchemyError) as error:
+        refuse("restore_failed", str(error) if isinstance(error, DatabaseError) else databases.reason(error))
+    print(f"{counts['reports']} reports restored", file=sys.stderr)
+
+
+@keys_cli.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[list[str], typer.Option(help=f"What it may do: {', '.join(SCOPES)}; repeatable.")],
+    days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Days until it expires.")] = None,
+) -> None:
+    """Make a key and show it, this once."""
+    if not is_name(name):
+        refuse("name_invalid", "a name has up to 200 visible characters on one line")
+    try:
+        key, secret = KeyRing(open_database()).create(name, scope, days, actor())
+    except ValueError as error:
+        refuse("scope_unknown", str(error))
+    print(f"key {key.id} for {name}: this is shown only now", file=sys.stderr)
+    print(secret)
+
+
+@keys_cli.command("list")
+def list_keys() -> None:
+    """Show all keys, without their secrets."""
+    for key in KeyRing(open_database()).all().values():
+        state = "valid" if key.is_valid() else "revoked" if key.revoked_at else "expired"
+        until = write_time(key.expires_at) or "never expires"
+        print(key.id, state, until, ",".join(sorted(key.scopes)), key.name, sep="\t")
+
+
+@keys_cli.command("revoke")
+def revoke_key(key: Annotated[str, typer.Argument(help="Id of the key, as `keys list` shows.")]) -> None:
+    """Revoke a key; a running service refuses it within a few seconds."""
+    if not KeyRing(open_database()).revoke(key, actor()):
+        refuse("key_unknown", "there is no such key that is not revoked; see `keys list`")
+
+
+def actor() -> str:
+    """Who runs a command, for the audit."""
+    try:
+        return f"command:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name, as in an image
+        return f"command:{os.getuid()}"
+
+
+def load_settings() -> Settings:
+    """The settings; ends the process where one is wrong."""
+    try:
+        return settings.load()
+    except settings.SettingsError as error:
+        refuse(error.code, str(error))
+
+
+def open_database() -> Database:
+    """The store that RUSE_DATABASE names, up to date; ends the process where it cannot be used."""
+    try:
+        database = Database(load_settings().database)
+        database.migrate()
+    except DatabaseError as error:
+        refuse(error.code, str(error))
+    return database
 
 
 def refuse(code: str, message: str) -> NoReturn:

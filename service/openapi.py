@@ -35,6 +35,29 @@ PREDICTION = {
 }
 BATCH = {"predictions": [PREDICTION, PREDICTION], **VERSIONS}
 
+REPORT_SENT = {
+    "text": TEXTS["chinese"],
+    "external_id": "case-2026-000017",
+    "source": "hotline",
+    "region": "CN-31",
+    "received_at": "2026-11-28T09:30:00+08:00",
+}
+REVIEW_SENT = {
+    "category": "customer_service_impersonation",
+    "scheme": "shop_courier_refund",
+    "note": "Screen sharing; the bank was told.",
+    "reviewer": "desk-4",
+}
+REPORT = {
+    "id": "18ec47d66e646f639787b223906421e6",
+    **REPORT_SENT,
+    "received_at": "2026-11-28T01:30:00.000Z",
+    "created_at": "2026-11-28T01:30:02.125Z",
+    "prediction": {name: value for name, value in PREDICTION.items() if name != "ranked"}
+    | {"probabilities": {"customer_service_impersonation": 0.94, "account_takeover": 0.03}},
+    "review": None,
+}
+
 SCHEMAS = "#/components/schemas/{model}"
 
 READING = (
@@ -45,6 +68,8 @@ READING = (
 TEXT = tuple(FAULTS)
 BATCHED = ("texts_not_list", "texts_empty", "texts_too_many")
 SERVING = ("not_ready", "model_failed", "shutting_down")
+KEYED = ("key_invalid", "scope_missing", "rate_limited", "store_unavailable")
+STORED = (*KEYED, "host_refused")
 
 
 def example(code: str, settings: Settings) -> dict[str, Any]:
@@ -53,8 +78,10 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
         "body_too_large": settings.body_limit,
         "texts_too_many": settings.batch_limit,
         "too_long": settings.text_limit,
+        "rate_limited": settings.rate_limit,
     }
     paths = {"field_missing": "/text", "field_unknown": "", "body_not_object": ""}
+    paths |= {"field_invalid": "/region", "category_unknown": "/category", "scheme_unknown": "/scheme"}
     if code in TEXT:
         paths[code] = "/texts/3"
     if code in BATCHED:
@@ -68,14 +95,18 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
         seconds=f"{settings.read_timeout:g}",
         limit=limits.get(code),
         field="text",
+        fields="text",
+        parameter="include",
+        header="Idempotency-Key",
+        scope="classify",
     ).as_dict()
 
 
 def answers(
-    good: type[BaseModel], codes: tuple[str, ...], settings: Settings
+    good: type[BaseModel] | None, codes: tuple[str, ...], settings: Settings, *, status: int = 200
 ) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: the good one and, by status, the problems it can answer."""
-    responses: dict[int | str, dict[str, Any]] = {200: {"model": good}}
+    responses: dict[int | str, dict[str, Any]] = {status: {"model": good} if good else {}}
     for code in (*codes, "internal_error"):
         status = KINDS[code].status
         entry = responses.setdefault(
@@ -102,16 +133,20 @@ def answers(
 def request_body(schema: type[BaseModel], examples: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """The `requestBody` of a route that reads its body by hand, with the limits in force."""
     described = schema.model_json_schema()
+    # \S: blank texts are refused; no NUL either.
     text = {
         "type": "string",
         "minLength": 1,
         "maxLength": settings.text_limit,
+        "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$",
     }
     fields = described["properties"]
-    if schema is schemas.ClassifyRequest:
+    if "text" in fields:
         fields["text"] |= text
-    else:
+    elif "texts" in fields:
         fields["texts"] |= {"items": text, "maxItems": settings.batch_limit}
+    if "note" in fields:
+        fields["note"] |= {"pattern": text["pattern"]}
     shown = {name: {"value": value} for name, value in examples.items()}
     return {
         "requestBody": {
@@ -121,10 +156,48 @@ def request_body(schema: type[BaseModel], examples: Mapping[str, Any], settings:
     }
 
 
+def parameter(name: str, schema: dict[str, Any], about: str, where: str = "query") -> dict[str, Any]:
+    """A parameter that a route reads by hand; in a path it is always there."""
+    needed = {"required": True} if where == "path" else {}
+    return {"name": name, "in": where, "schema": schema, "description": about, **needed}
+
+
+INCLUDE = [
+    parameter(
+        "include",
+        {"type": "array", "items": {"enum": ["advice", "evidence", "candidates"]}},
+        "What to bring along; several are separated by commas.",
+    )
+    | {"style": "form", "explode": False},
+    parameter(
+        "region",
+        {"type": "string", "pattern": "^[A-Za-z]{2}$"},
+        "Country or region (ISO 3166-1) whose telephone numbers the advice should name.",
+    ),
+    parameter(
+        "Accept-Language",
+        {"type": "string"},
+        "Names and advice come in zh-Hans, zh-Hant or en, whichever is liked best.",
+        "header",
+    ),
+]
+REPORT_ID = parameter("id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "The report's id.", "path")
+
+
 def complete(described: dict[str, Any]) -> None:
     """Adds to a description what FastAPI cannot: the problem's schema, examples that hold null."""
     problem = schemas.ProblemBody.model_json_schema(ref_template=SCHEMAS)
     described["components"]["schemas"] |= problem.pop("$defs") | {"ProblemBody": problem}
-    for path, shown in (("/v1/classify", PREDICTION), ("/v1/classify/batch", BATCH)):
-        good = described["paths"][path]["post"]["responses"]["200"]
+    bearer = {"type": "http", "scheme": "bearer", "description": "An API key; see docs/operations.md."}
+    described["components"]["securitySchemes"] = {"key": bearer}
+    for item in described["paths"].values():
+        for route in item.values():
+            if "401" in route["responses"]:
+                route["security"] = [{"key": []}, {}]
+    for (path, status), shown in {
+        ("/v1/classify", "200"): PREDICTION,
+        ("/v1/classify/batch", "200"): BATCH,
+        ("/v1/reports", "201"): REPORT,
+    }.items():
+        good = described["paths"][path]["post"]["responses"][status]
         good["content"]["application/json"]["example"] = shown

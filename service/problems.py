@@ -40,6 +40,22 @@ KINDS: Mapping[str, Kind] = {
     "key_doubled": Kind(
         400, "A key stands twice in one object", "Send every field of an object once."
     ),
+    "query_invalid": Kind(
+        400, "A parameter has a wrong value", "See /docs for what the parameter {parameter} may be."
+    ),
+    "header_invalid": Kind(
+        400, "A header has a wrong value", "See /docs for what the header {header} may be."
+    ),
+    "key_invalid": Kind(
+        401, "There is no valid API key", "Send Authorization: Bearer and a key that is neither "
+        "revoked nor expired; `python -m service keys create` makes one."
+    ),
+    "scope_missing": Kind(
+        403, "The key may not do this", "Use a key that has the scope {scope}."
+    ),
+    "report_unknown": Kind(
+        404, "There is no such report", "Use an id that the service answered with."
+    ),
     "not_found": Kind(
         404, "There is nothing at this path", "See /docs for the paths that there are."
     ),
@@ -48,6 +64,17 @@ KINDS: Mapping[str, Kind] = {
     ),
     "body_timeout": Kind(
         408, "The body came too slowly", "Send the whole body within {seconds} seconds."
+    ),
+    "report_conflict": Kind(
+        409, "The report was stored before with another content",
+        "Send the same body again, or another external_id and Idempotency-Key."
+    ),
+    "model_refused": Kind(
+        409, "The promoted model is not fit to serve",
+        "The old one goes on answering; the log says what is wrong. Promote again or roll back."
+    ),
+    "report_erased": Kind(
+        410, "The report was erased", "Its text is gone for good."
     ),
     "body_too_large": Kind(
         413, "The body is too large", "Send at most {limit} bytes; split a batch into several."
@@ -58,14 +85,27 @@ KINDS: Mapping[str, Kind] = {
     "content_type_unsupported": Kind(
         415, "The body is not declared as JSON", "Send Content-Type: application/json, in UTF-8."
     ),
+    "host_refused": Kind(
+        421, "The Host is not this machine",
+        "Without keys, reports are shown only under localhost, 127.0.0.1 or [::1]; make a key."
+    ),
+    "field_invalid": Kind(
+        422, "A field has a wrong value", "See /docs for what each field may hold."
+    ),
+    "category_unknown": Kind(
+        422, "There is no such category", "Use an id of /v1/taxonomy; the second must be another."
+    ),
+    "scheme_unknown": Kind(
+        422, "The category has no such scheme", "Use an id that /v1/taxonomy has under the category."
+    ),
     "body_not_object": Kind(
         422, "The body is no JSON object", "Send the object that /docs shows for this path."
     ),
     "field_missing": Kind(
-        422, "A field is missing", "Send the field {field}, as /docs shows."
+        422, "A field is missing", "These fields must be there: {field}. See /docs."
     ),
     "field_unknown": Kind(
-        422, "There is a field too many", "The only field here is {field}; leave out all others."
+        422, "There is a field too many", "The fields here are: {fields}. Leave out all others."
     ),
     "not_a_string": Kind(422, "A text is no string", "Send every text as a JSON string."),
     "too_long": Kind(
@@ -83,6 +123,10 @@ KINDS: Mapping[str, Kind] = {
     "texts_too_many": Kind(
         422, "There are too many texts", "Send at most {limit} texts; split them into batches."
     ),
+    "rate_limited": Kind(
+        429, "The key has sent too many requests",
+        "At most {limit} a minute; try again after the seconds in Retry-After."
+    ),
     "internal_error": Kind(
         500,
         "The service failed",
@@ -93,6 +137,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "not_ready": Kind(
         503, "The model is still warming up", "Try again after the seconds in Retry-After."
+    ),
+    "store_unavailable": Kind(
+        503, "Reports cannot be stored or read now",
+        "Nothing was stored. Try again after the seconds in Retry-After; classifying still works."
     ),
     "shutting_down": Kind(
         503, "The service is stopping", "Try again after the seconds in Retry-After."

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from model.text import fault
 from service.problems import Fault, Problem
@@ -54,10 +55,51 @@ class Prediction(Body):
     taxonomy: str = Field(description="Version of the taxonomy.")
 
 
+class Evidence(Body):
+    """A word that spoke for the category."""
+
+    start: int = Field(description="Code points of the text as sent, from 0.")
+    end: int
+    weight: float = Field(description="In log-odds.")
+
+
+class Candidate(Ranked):
+    """A category that the truth may be, with its name in the language of the answer."""
+
+    name: str
+
+
+class Phone(Body):
+    """Whom to call in the region."""
+
+    number: str
+    owner: str
+    use: str
+
+
+class Advice(Body):
+    """What the victim should do, in the language of Accept-Language."""
+
+    language: Literal["en", "zh-Hans", "zh-Hant"]
+    category_name: str
+    scheme_name: str
+    severity: int = Field(ge=1, le=5)
+    text: str
+    phones: list[Phone] = Field(description="Of `?region=`: CN, HK, IN or TW; else empty.")
+
+
+class RichPrediction(Prediction):
+    """A prediction with what `?include=` asked for."""
+
+    advice: Advice | SkipJsonSchema[None] = None
+    evidence: list[Evidence] | SkipJsonSchema[None] = None
+    candidates: list[Candidate] | SkipJsonSchema[None] = None
+
+
 class BatchAnswer(Body):
     """Predictions in the order of the texts."""
 
-    predictions: list[Prediction]
+    predictions: list[RichPrediction]
     model: str
     taxonomy: str
 
@@ -113,6 +155,13 @@ class Health(Body):
     status: Literal["live", "ready"]
 
 
+class Reloaded(Body):
+    """Versions of the model before and after."""
+
+    before: str
+    after: str
+
+
 class ProblemKind(Body):
     """What a problem code means."""
 
@@ -145,7 +194,7 @@ def read_text(body: bytes, limit: int) -> str:
     text = _only_field(body, "text")
     code = fault(text, limit)
     if code:
-        _refuse([Fault("/text", code)], limit=limit)
+        refuse([Fault("/text", code)], limit=limit)
     return text
 
 
@@ -153,18 +202,18 @@ def read_texts(body: bytes, most: int, limit: int) -> list[str]:
     """The texts, 1 to `most`, of a BatchRequest. Raises Problem, which names every bad one."""
     texts = _only_field(body, "texts")
     if not isinstance(texts, list):
-        _refuse([Fault("/texts", "texts_not_list")])
+        refuse([Fault("/texts", "texts_not_list")])
     if not texts:
-        _refuse([Fault("/texts", "texts_empty")])
+        refuse([Fault("/texts", "texts_empty")])
     if len(texts) > most:
-        _refuse([Fault("/texts", "texts_too_many")], limit=most)
+        refuse([Fault("/texts", "texts_too_many")], limit=most)
     codes = [fault(text, limit) for text in texts]
     if any(codes):
-        _refuse((Fault(f"/texts/{i}", c) for i, c in enumerate(codes) if c), limit=limit)
+        refuse((Fault(f"/texts/{i}", c) for i, c in enumerate(codes) if c), limit=limit)
     return texts
 
 
-def _refuse(faults: Iterable[Fault], **values: object) -> NoReturn:
+def refuse(faults: Iterable[Fault], **values: object) -> NoReturn:
     """Raises the problem of the first fault, with all of them in its `errors`."""
     listed = tuple(faults)
     raise Problem(listed[0].code, listed, None, **values)
@@ -172,17 +221,20 @@ def _refuse(faults: Iterable[Fault], **values: object) -> NoReturn:
 
 def _only_field(body: bytes, name: str) -> Any:
     """The value of the one field that the object has. Raises Problem."""
+    return read_fields(body, (name,))[name]
+
+
+def read_fields(body: bytes, needed: tuple[str, ...], possible: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The object, which has all needed fields and of others only possible ones. Raises Problem."""
     fields = read_json(body)
     if not isinstance(fields, dict):
-        _refuse([Fault("", "body_not_object")])
-    faults = []
-    if name not in fields:
-        faults.append(Fault(f"/{name}", "field_missing"))
-    if len(fields) > (name in fields):
+        refuse([Fault("", "body_not_object")])
+    faults = [Fault(f"/{name}", "field_missing") for name in needed if name not in fields]
+    if not fields.keys() <= {*needed, *possible}:
         faults.append(Fault("", "field_unknown"))  # its name is not ours to repeat
     if faults:
-        _refuse(faults, field=name)
-    return fields[name]
+        refuse(faults, field=", ".join(needed), fields=", ".join((*needed, *possible)))
+    return fields
 
 
 def read_json(body: bytes) -> Any:

@@ -1,13 +1,17 @@
 """The server process: a listening socket, and uvicorn with what it lacks."""
 
 import asyncio
+import os
 import socket
+import time
+from types import FrameType
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from service.context import Context
 from service.problems import Problem
 from service.settings import Settings
 
@@ -68,6 +72,36 @@ class Protocol(H11Protocol):
             self._clock = None
 
 
+class Server(uvicorn.Server):
+    """A server that says no to ready for a while before it closes its port.
+
+    It ends too where `parent`, the process that started it, has gone.
+    """
+
+    def __init__(self, config: uvicorn.Config, context: Context, parent: int | None) -> None:
+        super().__init__(config)
+        self._context = context
+        self._parent = parent
+        self._close_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal begins the end; a second one does not wait for what drains."""
+        drain = self._context.settings.drain
+        if self._context.draining or not drain:
+            super().handle_exit(sig, frame)
+        else:
+            self._captured_signals.append(sig)
+            self._close_at = time.monotonic() + drain
+        self._context.draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop."""
+        orphaned = self._parent is not None and os.getppid() != self._parent
+        if orphaned or time.monotonic() >= self._close_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -89,7 +123,7 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def create_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
+def create_server(app: FastAPI, settings: Settings, parent: int | None = None) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` serves until SIGTERM or SIGINT.
 
     It then closes the port and finishes the requests in flight, within the grace. Its own access
@@ -111,4 +145,4 @@ def create_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=settings.grace,
     )
-    return uvicorn.Server(config)
+    return Server(config, app.state.context, parent)

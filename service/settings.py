@@ -34,6 +34,33 @@ class Settings(BaseSettings):
         None,
         description="Folder of one model or of promoted models; unset, the shipped model serves.",
     )
+    database: str = Field(
+        "sqlite:///ruse.sqlite3",
+        description="Where reports are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+    )
+    workers: int = Field(1, ge=1, le=64, description="Processes that answer.")
+    rate_limit: int = Field(
+        6_000, ge=0, le=10_000_000, description="Requests a minute that each key may send; 0: any number."
+    )
+    audit_share: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of the reports that the model answers which are queued all the same.",
+    )
+    lease_minutes: int = Field(
+        15, ge=1, le=1_440, description="Minutes that a report from the queue is kept for its reviewer."
+    )
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days after which reports are erased; 0: never."
+    )
+    model_poll: float = Field(2, ge=0.1, le=3_600, description="Seconds between looks for a promoted model.")
+    drain: float = Field(
+        0,
+        ge=0,
+        le=600,
+        description="Seconds after SIGTERM in which requests are still taken while ready says no.",
+    )
     text_limit: int = Field(
         20_000, ge=1, le=1_000_000, description="Characters (code points) that a text may have."
     )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 
 from model import Classifier
 from service.app import create_app
+from service.database import Database
 from service.server import create_server, listen, url
 from service.settings import Settings
 
@@ -17,7 +19,17 @@ from service.settings import Settings
 @contextmanager
 def serving(classifier: Classifier, ready: bool = True, **given: Any) -> Iterator[httpx.Client]:
     """A client of a server with this classifier; settings not given have their defaults."""
-    settings = Settings.model_construct(**given)
+    with TemporaryDirectory() as folder:
+        given = {"database": f"sqlite:///{folder}/ruse.sqlite3"} | given
+        database = Database(given["database"])
+        database.migrate()
+        database.close()
+        with _serving(classifier, ready, Settings.model_construct(**given)) as client:
+            yield client
+
+
+@contextmanager
+def _serving(classifier: Classifier, ready: bool, settings: Settings) -> Iterator[httpx.Client]:
     server = create_server(create_app(classifier, settings), settings)
     with listen("127.0.0.1", 0) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})

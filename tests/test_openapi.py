@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from model import taxonomy
-from service import openapi, schemas
+from service import openapi, report_schemas, schemas
 from service.problems import KINDS
 from tests.fakes import FakeClassifier
 from tests.serving import serving
@@ -32,7 +32,7 @@ def test_every_code_is_described(described: dict[str, Any]) -> None:
     for item in described["paths"].values():
         for route in item.values():
             for status, answer in route["responses"].items():
-                problems = answer["content"].get("application/problem+json", {"examples": {}})
+                problems = answer.get("content", {}).get("application/problem+json", {"examples": {}})
                 for code, example in problems["examples"].items():
                     seen.add(code)
                     assert str(KINDS[code].status) == status
@@ -42,21 +42,22 @@ def test_every_code_is_described(described: dict[str, Any]) -> None:
 
 
 def test_examples_can_be_sent(client: httpx.Client, described: dict[str, Any]) -> None:
-    """The example of every request is answered with 200."""
+    """The example of every request that needs no report before it is answered well."""
     sent = 0
     for path, item in described["paths"].items():
         for method, route in item.items():
             body = route.get("requestBody", {}).get("content", {}).get("application/json", {})
-            for example in body.get("examples", {}).values():
-                assert client.request(method, path, json=example["value"]).status_code == 200
+            for example in body.get("examples", {}).values() if "{" not in path else ():
+                assert client.request(method, path, json=example["value"]).status_code < 300
                 sent += 1
-    assert sent == 3
+    assert sent == 4
 
 
 def test_examples_of_answers_fit_schema_and_taxonomy() -> None:
     """The example prediction has the fields of a real one and names that are in the taxonomy."""
     schemas.Prediction.model_validate(openapi.PREDICTION)
     schemas.BatchAnswer.model_validate(openapi.BATCH)
+    report_schemas.Report.model_validate(openapi.REPORT)
     tree = taxonomy.load()
     assert openapi.PREDICTION["scheme"] in tree.scheme_ids
     assert {entry["category"] for entry in openapi.PREDICTION["ranked"]} <= set(tree.category_ids)

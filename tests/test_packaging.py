@@ -62,6 +62,7 @@ def test_wheel(installed: Installed) -> None:
         "model/artifact/arrays.npz",
         "model/artifact/manifest.json",
         "model/taxonomy.toml",
+        "service/migrations/versions/0001_tables.py",
     ):
         assert path in names
     assert {path.split("/")[0] for path in names} == {

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 
@@ -47,11 +48,12 @@ def environment(**variables: str) -> dict[str, str]:
 def served(log: Path, **variables: str) -> Iterator[Served]:
     """A ready process on a free port, killed at the end if it has not stopped by itself."""
     command = [sys.executable, "-m", "service", "serve", "--port", "0"]
+    variables = {"RUSE_DATABASE": f"sqlite:///{log.parent}/ruse.sqlite3"} | variables
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, env=environment(**variables), stderr=sink, stdout=sink)
     try:
         deadline = time.monotonic() + 60
-        while not (found := re.search(r"listens on (\S+)", log.read_text("utf-8"))):
+        while not (found := re.search(r"listens on (http[^\s\"]+)", log.read_text("utf-8"))):
             assert process.poll() is None, log.read_text("utf-8")
             assert time.monotonic() < deadline, log.read_text("utf-8")
             time.sleep(0.05)
@@ -65,10 +67,15 @@ def served(log: Path, **variables: str) -> Iterator[Served]:
 
 def refused(*arguments: str, **variables: str) -> str:
     """What a start that must fail says; it ends with exit code 2 and without a traceback."""
-    run = subprocess.run(
-        [sys.executable, "-m", "service", "serve", *arguments],
-        cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-m", "service", "serve", *arguments],
+            cwd=ROOT,
+            env=environment(RUSE_DATABASE=f"sqlite:///{folder}/ruse.sqlite3") | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
     return run.stderr

@@ -1,0 +1,242 @@
+"""The database: an engine whose transactions are safe, migrations, backup and restore.
+
+SQLite runs in WAL mode with synchronous=FULL: an acknowledged report survives the loss of power, at
+the price of one fsync a transaction. Writers stand in line inside the process and wait for other
+processes, so that nobody is told that the database is locked. PostgreSQL has all that by itself.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from service import tables
+
+HEAD = "0001"  # the newest migration
+WAIT = 15  # seconds that a writer waits for its turn, and a request for a connection
+_COPIED = (
+    tables.reports, tables.predictions, tables.reviews, tables.bands, tables.repeats, tables.keys,
+    tables.audit,
+)  # fmt: skip
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says why and holds no value of any row."""
+
+    code = "store_unavailable"
+
+
+class Database:
+    """A database by URL; nothing connects before the first use. Threads may share it."""
+
+    def __init__(self, url: str, connections: int = 8) -> None:
+        try:
+            self.url = make_url(url)
+        except ArgumentError:
+            raise DatabaseError("the URL of the database cannot be read; see docs/api.md") from None
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        if self.url.drivername not in ("sqlite", "postgresql+psycopg"):
+            raise DatabaseError("the database must be sqlite:///… or postgresql://…")
+        self.path = Path(self.url.database or "") if self.is_sqlite else None
+        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
+            raise DatabaseError("the database must be a file: sqlite:///ruse.sqlite3")
+        self._turn = threading.Lock()
+        pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "pool_timeout": WAIT}
+        # hide_parameters: an error must not carry a text.
+        if self.path:
+            self.engine = create_engine(
+                URL.create("sqlite"), creator=self._open, hide_parameters=True, **pool
+            )
+            _make_sqlite_safe(self.engine, self.path)
+        else:
+            # A server that hangs is given up as one that is gone.
+            arguments = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "application_name": "ruse"}
+            self.engine = create_engine(
+                self.url, hide_parameters=True, pool_pre_ping=True, connect_args=arguments, **pool
+            )
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is embedded."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def _open(self) -> sqlite3.Connection:
+        # mode=rw: a file that has gone must be missed, not silently begun anew.
+        assert self.path
+        name = self.path.absolute().as_uri() + "?mode=rw"
+        connection = sqlite3.connect(
+            name, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database."""
+        with self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes; when it returns, what was written is on the disk."""
+        if not self.is_sqlite:
+            with self.engine.begin() as connection:
+                yield connection
+            return
+        if not self._turn.acquire(timeout=WAIT):
+            raise DatabaseError("writers wait too long")
+        try:
+            connecting = self.engine.connect().execution_options(writes=True)
+            with connecting as connection, connection.begin():
+                yield connection
+        finally:
+            self._turn.release()
+
+    def stand_in_line(self, connection: Connection, line: int) -> None:
+        """Waits until no other transaction is in this line; on SQLite any writer has done so."""
+        if not self.is_sqlite:
+            connection.execute(select(func.pg_advisory_xact_lock(line)))
+
+    def checkpoint(self) -> bool:
+        """Empties SQLite's log of changes, where erased texts would linger. False: readers are in."""
+        if not self.is_sqlite:
+            return True
+        with self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+    def migrate(self) -> None:
+        """Brings the tables up to date; makes the file where there is none. Raises DatabaseError."""
+        try:
+            if self.path and not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold texts
+                with sqlite3.connect(self.path) as made:
+                    made.execute("PRAGMA journal_mode=WAL")
+                made.close()
+            if self.revision() != HEAD:
+                self._migrate()
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise DatabaseError(f"{self.where}: cannot be used ({reason(error)})") from None
+        if self.revision() != HEAD:
+            raise DatabaseError(f"{self.where}: is of a newer Ruse; use that, or restore a backup")
+
+    @property
+    def where(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def revision(self) -> str | None:
+        """The migration that the tables are at, or None."""
+        with self.engine.connect() as connection:
+            if not self.engine.dialect.has_table(connection, tables.version.name):
+                return None
+            return connection.scalar(select(tables.version.c.version_num))
+
+    def _migrate(self) -> None:
+        from alembic import command  # here, for it is slow to import and rarely needed
+        from alembic.config import Config
+        from alembic.util.exc import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        with self.writing() as connection:
+            self.stand_in_line(connection, 722_163)
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError:
+                raise DatabaseError(f"{self.where}: is of a newer Ruse; use that") from None
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self.engine.dispose()
+
+
+def _make_sqlite_safe(engine: Engine, path: Path) -> None:
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    @event.listens_for(engine, "connect")
+    def connect(_: Any, record: Any) -> None:
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def checkout(_: Any, record: Any, __: Any) -> None:
+        # A file that was moved away can still be written to, and all of that would be lost.
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def reason(error: BaseException) -> str:
+    """The name of an error of a database, which unlike its message quotes no value."""
+    original = getattr(error, "orig", None) or error
+    state = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
+    return state or type(original).__name__
+
+
+def copy(source: Database, target: Database) -> dict[str, int]:
+    """Copies every row into an empty database, all or nothing; rows by table. Raises DatabaseError."""
+    counts = {}
+    target.migrate()
+    with source.reading() as reader, target.writing() as writer:
+        if any(writer.execute(select(table).limit(1)).first() for table in _COPIED):
+            raise DatabaseError(f"{target.where}: is not empty; name a database that is")
+        for table in _COPIED:
+            counts[table.name] = 0
+            rows = reader.execution_options(yield_per=1_000).execute(select(table))
+            for part in rows.mappings().partitions():
+                writer.execute(insert(table), [dict(row) for row in part])
+                counts[table.name] += len(part)
+    return counts
+
+
+def backup(source: Database, path: Path) -> dict[str, int]:
+    """Writes the whole database as one SQLite file, whole or not at all, while others go on."""
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    target = Database(f"sqlite:///{beside}")
+    try:
+        counts = copy(source, target)
+        target.checkpoint()
+    finally:
+        target.close()
+    for left in ("-wal", "-shm"):
+        beside.with_name(beside.name + left).unlink(missing_ok=True)
+    beside.replace(path)
+    return counts
+
+
+def restore(path: Path, target: Database) -> dict[str, int]:
+    """Fills an empty database, SQLite or PostgreSQL, from a backup. Raises DatabaseError."""
+    if not path.is_file():
+        raise DatabaseError(f"{path}: there is no such backup")
+    source = Database(f"sqlite:///{path}")
+    try:
+        source.migrate()
+        return copy(source, target)
+    finally:
+        source.close()
