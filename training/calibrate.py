@@ -18,6 +18,7 @@ from training.corpora import Example
 PROMISE = 0.90  # least share of right answers among those given, per category
 CONFIDENCE = 0.95  # one-sided
 GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
+N_GOLDEN, SURE, SHORT = 6, 0.97, 160  # texts a model is tried on when it is loaded in a service
 SIMULATIONS = 2000  # of the null of a calibration check
 CANDIDATES = 0.90  # share of each category's reports whose set of candidates must hold it
 HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
@@ -185,8 +186,19 @@ def calibrate(
         "category_accuracy_second": float(right.mean()),
         "calibration_error": _errors(chances, right, [e.language for e in examples]),
     }
+    known["golden"] = _golden(examples, chances, right)
     known |= _by_scheme(examples, taxonomy, schemes, answers, truths)
     return {"temperature": heat, "thresholds": thresholds, "calibration": known}
+
+
+def _golden(examples: Sequence[Example], chances: np.ndarray, right: np.ndarray) -> list[dict[str, str]]:
+    """Short, plain examples, one a category, that a loaded model must answer as this one would."""
+    found: dict[str, str] = {}
+    for i in np.argsort(-chances, kind="stable"):
+        example = examples[i]
+        if right[i] and chances[i] > SURE and len(example.text) < SHORT:
+            found.setdefault(example.category, example.text)
+    return [{"category": category, "text": found[category]} for category in sorted(found)[:N_GOLDEN]]
 
 
 def _answered(
