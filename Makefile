@@ -22,7 +22,7 @@ docs: setup
 	$(python) -m docs.api
 
 train: setup
-	$(python) -m training train
+	$(python) -m training train --output model/artifact
 
 evaluate: setup
 	$(python) -m training evaluate

@@ -7,6 +7,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ LINE_FAULTS = FAULTS | {
     "no_text": 'the object has no "text"; name the words of the report so',
     "not_decodable": "the line is not in the encoding named; see --encoding",
     "no_column": "the row ends before its text; mend the row",
+    "bad_csv": "the row is not CSV, perhaps for an unclosed quote; mend the file from here on",
 }
 
 
@@ -49,6 +51,8 @@ class Row:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 all well, 1 some lines were bad, 2 nothing could be done."""
     options = _parser().parse_args(arguments)
+    if sys.stdout is None:
+        return _refuse("unwritable: standard output is closed")
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -62,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ModelError as error:
         return _refuse(f"{error.code}: {error}")
     except OSError as error:
+        if error.filename is None:
+            return _refuse(f"unwritable: the output cannot be written: {error.strerror}")
         return _refuse(f"unreadable: {error.filename}: {error.strerror}")
 
 
@@ -93,25 +99,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _classify(options: argparse.Namespace) -> int:
+    if options.text is not None and options.file is not None:
+        return _refuse("usage: give a text (or -) or --file, not both")
     if options.text not in (None, "-"):
-        if options.file:
-            return _refuse("usage: give a text or --file, not both")
         code = fault(options.text)
         if code:
             return _refuse(f"{code}: {FAULTS[code]}")
         rows: Iterator[Row] = iter([Row(1, None, options.text, None)])
         return _write(rows, options)
-    if options.file:
+    if options.file is not None:
         with open(options.file, "rb") as file:
             return _write(_read(file, options), options)
-    if options.text is None and (sys.stdin is None or sys.stdin.isatty()):
+    if sys.stdin is None or (options.text is None and sys.stdin.isatty()):
         return _refuse('usage: give a text, --file PATH, or pipe JSONL in; see "classify --help"')
     return _write(_read(sys.stdin.buffer, options), options)
 
 
 def _read(file: IO[bytes], options: argparse.Namespace) -> Iterator[Row]:
     # Bytes that cannot be decoded become lone surrogates, so that one bad line is one bad line.
-    stream = io.TextIOWrapper(file, options.encoding, "surrogateescape", newline="\n")
+    ends = None if options.csv else "\n"
+    stream = io.TextIOWrapper(file, options.encoding, "surrogateescape", newline=ends)
     lines = (line.lstrip("\ufeff") if n == 0 else line for n, line in enumerate(stream))
     if options.csv:
         yield from _read_csv(lines, options)
@@ -130,7 +137,8 @@ def _read(file: IO[bytes], options: argparse.Namespace) -> Iterator[Row]:
 
 def _read_object(number: int, line: str) -> Row:
     try:
-        found = json.loads(line, parse_constant=_no_constant)
+        found = json.loads(line, parse_constant=_no_constant, parse_float=_finite)
+        json.dumps(found.get("id") if isinstance(found, dict) else None, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return Row(number, None, "", "not_json")
     if not isinstance(found, dict):
@@ -144,10 +152,21 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("beyond what a number can hold")
+    return number
+
+
 def _read_csv(lines: Iterator[str], options: argparse.Namespace) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(lines)
-    header = next(reader, [])
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = next(reader, [])
+    except csv.Error:
+        yield Row(1, None, "", "bad_csv")
+        return
     if options.text_column not in header:
         raise _NoColumn(
             f"the CSV has no column {options.text_column!r}; name the one with the text with --text-column"
@@ -161,7 +180,7 @@ def _read_csv(lines: Iterator[str], options: argparse.Namespace) -> Iterator[Row
         except StopIteration:
             return
         except csv.Error:
-            yield Row(first, None, "", "no_column")
+            yield Row(first, None, "", "bad_csv")
             continue
         if not cells:
             continue
@@ -169,7 +188,8 @@ def _read_csv(lines: Iterator[str], options: argparse.Namespace) -> Iterator[Row
         if len(cells) <= text_at:
             yield Row(first, name, "", "no_column")
         elif any("\udc80" <= c <= "\udcff" for c in "".join(cells)):
-            yield Row(first, None, "", "not_decodable")
+            clean = name if name is not None and fault(name) is None else None
+            yield Row(first, clean, "", "not_decodable")
         else:
             yield Row(first, name, cells[text_at], fault(cells[text_at]))
 
@@ -220,10 +240,14 @@ def _write(rows: Iterator[Row], options: argparse.Namespace) -> int:
 
 
 def _write_cells(out: Any, known: dict[str, Any], options: argparse.Namespace) -> None:
-    cells = ["" if known.get(name) is None else known.get(name) for name in COLUMNS]
+    cells = ["" if known.get(name) is None else _cell(known[name]) for name in COLUMNS]
     if options.explain:
         cells.append(json.dumps(known.get("evidence", [])))
     out.writerow(cells)
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _explained(classifier: "Classifier", text: str, prediction: "Prediction") -> dict[str, Any]:

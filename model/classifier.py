@@ -139,7 +139,7 @@ class Classifier:
                 reasons[i],
                 tuple((names[k], float(p)) for k, p in zip(order[i], ranked_chance[i], strict=True)),
                 self.manifest.version,
-                self.manifest.taxonomy,
+                self.taxonomy.version,
             )
             for i in range(len(best))
         ]
@@ -195,6 +195,8 @@ class Classifier:
 
 def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Code points of all texts, uint32, and where each starts, int64 (n_texts + 1,)."""
+    if isinstance(texts, str):
+        raise TextError("texts is one str; give a list of texts")
     offsets = np.zeros(len(texts) + 1, np.int64)
     try:
         joined = "".join(texts)

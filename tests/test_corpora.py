@@ -111,6 +111,8 @@ def test_the_own_corpus_is_what_it_must_be(tree: Taxonomy) -> None:
     assert {e.script for e in examples} == {"Hans", "Hant", "Latn"}
     assert all(e.id and e.batch and e.voice for e in examples)
     assert len({e.id for e in examples}) == len(examples)
+    frauds = [e for e in examples if e.category != "not_fraud"]
+    assert sum(not batches.GIVE_AWAY.search(e.text) for e in frauds) >= len(frauds) / 3
     assert min(len(e.text) for e in examples) <= 20
     assert max(len(e.text) for e in examples) >= 600
 

@@ -20,7 +20,7 @@ NEW = [
 
 
 def test_compiled_scores_are_within_the_rounding(fitted: fit.Fitted, small_model: Path, table: Fold) -> None:
-    """Each score is within half a step of int8 per row that is added, the stated bound."""
+    """Each score is within the bound: per row added half a step of int8 and what was clipped."""
     classifier = model.load(small_model)
     texts = TEXTS + NEW
     seen = words.emit(texts, table, fitted.features.vocabulary.table())

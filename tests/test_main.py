@@ -89,6 +89,24 @@ def test_csv_in_gb18030_and_csv_out() -> None:
     assert done.returncode == 1
 
 
+def test_an_unclosed_quote_swallows_nothing_silently() -> None:
+    """A CSV whose quote never closes is a bad row and a non-zero exit; lone CR ends are read."""
+    done = run("classify", "--csv", send=f'id,text\n1,"{LOAN}\n2,{LOAN}\n'.encode())
+    assert done.returncode == 1
+    assert [o["error"] for o in objects(done.stdout)] == ["bad_csv"]
+    done = run("classify", "--csv", send=f"id,text\r1,{LOAN}\r2,{LOAN}\r".encode())
+    assert [o["id"] for o in objects(done.stdout)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "1e999", '{"deep": ["\\udfff"]}'])
+def test_an_id_that_cannot_be_written_is_a_bad_line(value: str) -> None:
+    """An id with half a surrogate pair or an infinite number is refused, and the run goes on."""
+    lines = [f'{{"id": {value}, "text": "{LOAN}"}}', json.dumps({"id": 2, "text": LOAN})]
+    done = run("classify", send="\n".join(lines).encode())
+    assert done.returncode == 1
+    assert [o.get("error") for o in objects(done.stdout)] == ["not_json", None]
+
+
 def test_explained_offsets_are_of_the_text() -> None:
     """`--explain` adds spans of the text as sent and the bias."""
     done = run("classify", "--explain", "📦" + LOAN)

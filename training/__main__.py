@@ -13,7 +13,12 @@ from model.errors import ModelError
 from training import card, corpora, evaluate, fit, suites
 from training.corpora import CorpusError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the model.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # which would print the texts at hand
+    help="Make and measure the model.",
+)
 
 Listed = Annotated[Path, typer.Option("--corpora", help="A file like training/corpora.toml.")]
 Model = Annotated[Path | None, typer.Option("--model", envvar="RUSE_MODELS", help="Default: shipped.")]
@@ -26,7 +31,7 @@ def _say(line: str) -> None:
 
 @app.command()
 def train(
-    output: Annotated[Path, typer.Option("--output", help="Folder of the model.")] = SHIPPED,
+    output: Annotated[Path, typer.Option("--output", help="Folder of the model.")] = Path("build/model"),
     listed: Listed = corpora.LISTED,
     steps: Annotated[int, typer.Option(help="At most so many steps of the solver.")] = fit.Settings.steps,
 ) -> None:
@@ -55,6 +60,8 @@ def evaluate_(
     for corpus in known:
         if corpus.use == "measure" and not corpus.is_here:
             _say(f"skipped {corpus.name}: not here (it is measured only, never shipped)")
+    if here:
+        _say(f"measured only, never fitted: {', '.join(sorted(c.name for c in here))}")
     reports = {c.name: rows for c, rows in here.items() if not c.label}
     messages = {c.name: rows for c, rows in here.items() if c.label}
     report = evaluate.report(classifier, reports) | suites.report(classifier, reports, messages)
@@ -149,6 +156,9 @@ def main() -> None:
         app()
     except CorpusError as error:
         _say("\n".join(f"{error.code}: {fault}" for fault in error.faults))
+        sys.exit(2)
+    except OSError as error:
+        _say(f"unreadable: {error.filename}: {error.strerror}")
         sys.exit(2)
     except ModelError as error:
         _say(f"{error.code}: {error}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.classifier import Classifier
+from training.evaluate import Interval
 
 CARD = Path(__file__).resolve().parent.parent / "docs" / "model-card.md"
 
@@ -36,7 +37,7 @@ def figures(report: dict[str, Any]) -> str:
         for language in languages:
             second = report["languages"][language]["f1_second"].get(name)
             strict = report["languages"][language]["f1_strict"].get(name)
-            row.append(f"{second[1]:.2f} / {strict[1]:.2f} ({second[0]})" if second else "")
+            row.append(f"{_short(second[1])} / {strict[1].value:.2f} ({second[0]})" if second else "")
         cells.append(row)
     parts.append(
         "F1 by category, second allowed / strict (rows):\n\n" + _table(["category", *languages], cells)
@@ -100,6 +101,10 @@ def comparison(result: dict[str, Any]) -> str:
         for method, found in result["methods"].items()
     ]
     return _table(["macro-F1 / accuracy, second allowed", *(f"`{name}`" for name in sets)], rows)
+
+
+def _short(interval: Interval) -> str:
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
 def _figure(value: float | None) -> str:

@@ -75,7 +75,11 @@ class Corpus:
 def listed(path: Path = LISTED) -> dict[str, Corpus]:
     """The corpora of a `corpora.toml`, by name. Raises CorpusError with all faults."""
     faults, found = [], {}
-    for entry in tomllib.loads(path.read_text("utf-8")).get("corpus", []):
+    try:
+        entries = tomllib.loads(path.read_text("utf-8")).get("corpus", [])
+    except ValueError as error:
+        raise CorpusError([f"{path.name}: is not TOML in UTF-8: {error}"]) from error
+    for entry in entries:
         name = entry.get("name", "?")
         missing = {"name", "path", "use", "licence", "origin"} - entry.keys()
         unknown = entry.keys() - set(Corpus.__dataclass_fields__)
@@ -136,7 +140,7 @@ def read(corpus: Corpus, taxonomy: Taxonomy) -> list[Example]:
             if corpus.label and row.get("label") != corpus.label:
                 continue
             category = corpus.category or row.get("category")
-            if scheme is not None and scheme not in categories:
+            if scheme is not None and (not isinstance(scheme, str) or scheme not in categories):
                 faults.append(f"{where}: unknown scheme {str(scheme)[:40]!r}")
                 continue
             if scheme is not None:
@@ -160,6 +164,8 @@ def read(corpus: Corpus, taxonomy: Taxonomy) -> list[Example]:
                     row.get("script", ""), row.get("voice", ""), row.get("batch", ""),
                 )
             )  # fmt: skip
+    if not faults and not examples:
+        faults.append(f"corpus {corpus.name!r}: holds no example")
     if faults:
         raise CorpusError(faults)
     return examples
@@ -190,7 +196,8 @@ def add(drafts: Sequence[Path], taxonomy: Taxonomy, folder: Path = OWN) -> int:
     categories = dict(zip(taxonomy.scheme_ids, taxonomy.category_index, strict=True))
     own = Corpus("own", folder, "fit", "", "")
     batches = {draft.stem for draft in drafts}
-    kept = [example for example in read(own, taxonomy) if example.batch not in batches]
+    there = read(own, taxonomy) if own.files() else []
+    kept = [example for example in there if example.batch not in batches]
     seen = {_bare(example.text) for example in kept}
     added = []
     for draft in drafts:

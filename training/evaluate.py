@@ -76,23 +76,26 @@ def summarise(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, 
     for second, key in ((True, "second"), (False, "strict")):
         true = np.array(truths(examples, answers, second))
         given = np.array(answers)
-        sampled = [
-            (
-                np.mean([f1_by_category(true[d], given[d]).get(n, 0.0) for n in names]),
-                np.mean(true[d] == given[d]),
-            )
-            for d in draws
-        ]
-        low, high = np.quantile(np.array(sampled), (0.025, 0.975), axis=0)
-        result[f"macro_f1_{key}"] = Interval(
-            macro_f1(examples, answers, second, names), float(low[0]), float(high[0])
-        )
-        result[f"accuracy_{key}"] = Interval(
-            accuracy(examples, answers, second), float(low[1]), float(high[1])
-        )
         counts = Counter(e.category for e in examples)
+        every = sorted(counts)
+        sampled = []
+        for d in draws:
+            found = f1_by_category(true[d], given[d])
+            by_category = [found.get(n, 0.0) for n in every]
+            sampled.append(
+                [np.mean([found.get(n, 0.0) for n in names]), np.mean(true[d] == given[d]), *by_category]
+            )
+        low, high = np.quantile(np.array(sampled), (0.025, 0.975), axis=0)
         found = f1_by_category(list(true), answers)
-        result[f"f1_{key}"] = {name: (counts[name], found.get(name, 0.0)) for name in sorted(counts)}
+        whole = (macro_f1(examples, answers, second, names), accuracy(examples, answers, second))
+        intervals = [
+            Interval(value, float(low[k]), float(high[k]))
+            for k, value in enumerate([*whole, *(found.get(n, 0.0) for n in every)])
+        ]
+        result[f"macro_f1_{key}"], result[f"accuracy_{key}"] = intervals[:2]
+        result[f"f1_{key}"] = {
+            name: (counts[name], interval) for name, interval in zip(every, intervals[2:], strict=True)
+        }
     return result
 
 

@@ -19,7 +19,7 @@ class Settings:
 
     strength: float = 6.0  # scikit-learn's C
     meaning: float = 6.0  # λ: the meaning block's scale against its own mean length
-    most_grams: int = 140_000  # rows of the n-gram table
+    most_grams: int = 130_000  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
     balance: float = 1.0  # class weights: count ** -balance

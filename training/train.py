@@ -170,4 +170,8 @@ def recalibrate(home: Path, examples: Sequence[Example], folder: Path) -> artifa
     scores = classifier.scores([e.text for e in examples])[0][:, : len(classifier.manifest.schemes)]
     known = calibrate.calibrate(scores, examples, classifier.taxonomy)
     manifest = replace(classifier.manifest, **known)
-    return artifact.save(folder, manifest, artifact.load(home)[1])
+    saved = artifact.save(folder, manifest, artifact.load(home)[1])
+    own = home / artifact.TAXONOMY
+    if own.is_file():
+        (folder / artifact.TAXONOMY).write_bytes(own.read_bytes())
+    return saved
