@@ -48,6 +48,14 @@ def test_intervals_hold_their_value() -> None:
     found = evaluate.summarise(rows, ["a", "b"] * 20 + ["a", "a"] * 10)
     for key in ("macro_f1_second", "accuracy_strict"):
         assert found[key].low <= found[key].value <= found[key].high
+    answers = ["a", "b"] * 20 + ["a", "a"] * 10
+    assert found["macro_f1_strict"].value == pytest.approx(
+        evaluate.macro_f1(rows, answers, False, ["a", "b"])
+    )
+    assert found["accuracy_second"].value == evaluate.accuracy(rows, answers, True)
+    assert found["f1_strict"]["a"][1].value == pytest.approx(
+        evaluate.f1_by_category([e.category for e in rows], answers)["a"]
+    )
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

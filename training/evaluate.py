@@ -70,33 +70,38 @@ def accuracy(examples: Sequence[Example], answers: Sequence[str], second: bool) 
 def summarise(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, Any]:
     """Macro-F1 and accuracy, strict and with the second category allowed, and F1 by category."""
     names = large_enough(examples)
+    counts = Counter(e.category for e in examples)
+    every = sorted(counts)
     generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(examples), (SAMPLES, len(examples)))
+    drawn = generator.multinomial(len(examples), np.full(len(examples), 1 / len(examples)), SAMPLES)
     result: dict[str, Any] = {"rows": len(examples), "categories": len(names)}
     for second, key in ((True, "second"), (False, "strict")):
         true = np.array(truths(examples, answers, second))
-        given = np.array(answers)
-        counts = Counter(e.category for e in examples)
-        every = sorted(counts)
-        sampled = []
-        for d in draws:
-            found = f1_by_category(true[d], given[d])
-            by_category = [found.get(n, 0.0) for n in every]
-            sampled.append(
-                [np.mean([found.get(n, 0.0) for n in names]), np.mean(true[d] == given[d]), *by_category]
-            )
-        low, high = np.quantile(np.array(sampled), (0.025, 0.975), axis=0)
-        found = f1_by_category(list(true), answers)
-        whole = (macro_f1(examples, answers, second, names), accuracy(examples, answers, second))
-        intervals = [
-            Interval(value, float(low[k]), float(high[k]))
-            for k, value in enumerate([*whole, *(found.get(n, 0.0) for n in every)])
-        ]
+        sampled = _figures(drawn, true, np.array(answers), every, names)
+        low, high = np.quantile(sampled, (0.025, 0.975), axis=0)
+        whole = _figures(np.ones((1, len(examples))), true, np.array(answers), every, names)[0]
+        intervals = [Interval(*map(float, row)) for row in zip(whole, low, high, strict=True)]
         result[f"macro_f1_{key}"], result[f"accuracy_{key}"] = intervals[:2]
         result[f"f1_{key}"] = {
             name: (counts[name], interval) for name, interval in zip(every, intervals[2:], strict=True)
         }
     return result
+
+
+def _figures(
+    drawn: np.ndarray, true: np.ndarray, given: np.ndarray, every: Sequence[str], names: Sequence[str]
+) -> np.ndarray:
+    """Macro-F1 over `names`, accuracy and F1 of `every` category, a row for each row of `drawn`.
+
+    `drawn` (n_samples, n_rows) says how often each row was drawn.
+    """
+    asked = drawn @ (true[:, None] == np.array(every))
+    answered = drawn @ (given[:, None] == np.array(every))
+    right = drawn @ ((true == given)[:, None] & (true[:, None] == np.array(every)))
+    f1 = 2 * right / np.maximum(asked + answered, 1)
+    large = [list(every).index(name) for name in names]
+    macro = f1[:, large].mean(axis=1) if large else np.full(len(drawn), math.nan)
+    return np.column_stack([macro, (drawn @ (true == given)) / drawn.sum(axis=1), f1])
 
 
 def confusions(examples: Sequence[Example], answers: Sequence[str], most: int = 8) -> list[str]:
