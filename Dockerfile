@@ -17,7 +17,7 @@ FROM python:3.13-slim
 COPY --from=build /opt/ruse /opt/ruse
 COPY --chmod=755 entrypoint.sh /opt/ruse/bin/entrypoint.sh
 RUN useradd --system --uid 10001 --no-create-home ruse && install -d -o ruse /data
-USER ruse
+USER 10001
 WORKDIR /opt/ruse
 ENV PATH=/opt/ruse/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

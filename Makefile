@@ -13,6 +13,7 @@ check: setup
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
+	.venv/bin/hadolint Dockerfile
 
 test: setup
 	$(python) -m pytest
