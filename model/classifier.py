@@ -92,7 +92,8 @@ class Classifier:
         )  # fmt: skip
         return scores, statistics
 
-    def _answer(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def answer(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scheme and category probabilities, and the statistics, of one pass over the texts."""
         scores, statistics = self.scores(texts)
         schemes = np.empty((len(texts), len(self.manifest.schemes)), np.float32)
         kernel.softmax(scores, self.manifest.temperature, schemes)
@@ -102,21 +103,21 @@ class Classifier:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Calibrated scheme probabilities, float32 (n_texts, n_schemes), columns as in the taxonomy."""
-        return self._answer(texts)[0]
+        return self.answer(texts)[0]
 
     def category_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Calibrated category probabilities, float32 (n_texts, n_categories)."""
-        return self._answer(texts)[1]
+        return self.answer(texts)[1]
 
     def categories(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Index of the most probable category (n_texts,) and its probability, float32 (n_texts,)."""
-        categories = self._answer(texts)[1]
+        categories = self.answer(texts)[1]
         best = categories.argmax(axis=1)
         return best, categories[np.arange(len(best)), best]
 
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text. Raises TextError for what is no str, naming its index."""
-        schemes, categories, statistics = self._answer(texts)
+        schemes, categories, statistics = self.answer(texts)
         order = np.argsort(-categories, axis=1, kind="stable")[:, :N_RANKED]
         best = order[:, 0]
         inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
@@ -176,7 +177,7 @@ class Classifier:
         Of the calibration reports of each category at least 90 % had it among their candidates
         (class-conditional conformal sets, Vovk 2013); a model without such levels names five.
         """
-        categories = self._answer(texts)[1]
+        categories = self.answer(texts)[1]
         names = self.taxonomy.category_ids
         known = self.manifest.calibration.get("candidates")
         order = np.argsort(-categories, axis=1, kind="stable")

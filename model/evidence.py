@@ -53,10 +53,10 @@ def explain(classifier: "Classifier", text: str, category: str | None = None) ->
     """
     if not isinstance(text, str):
         raise TextError(f"text is {type(text).__name__}, not str")
-    schemes = classifier.probabilities([text])[0]
+    (schemes,), (categories,), _ = classifier.answer([text])
     names = classifier.taxonomy.category_ids
     if category is None:
-        category = names[int(classifier.categories([text])[0][0])]
+        category = names[int(categories.argmax())]
     elif category not in names:
         raise KeyError(f"unknown category {category!r}; see `python -m model taxonomy`")
     inside = classifier.category_index == names.index(category)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def evaluate_(
     """Measure a model on every corpus that is for measuring; those not here are named and skipped."""
     classifier = load(model)
     known = corpora.listed(listed).values()
-    here = {c: corpora.read(c, classifier.taxonomy) for c in known if c.use == "measure" and c.is_here}
+    here = _measured(known, classifier.taxonomy)
     for corpus in known:
         if corpus.use == "measure" and not corpus.is_here:
             _say(f"skipped {corpus.name}: not here (it is measured only, never shipped)")
@@ -121,11 +122,8 @@ def compare(listed: Listed = corpora.LISTED, model: Model = None) -> None:
     classifier = load(model)
     known = corpora.listed(listed)
     examples = corpora.fit_examples([c for c in known.values() if c.use == "fit"], classifier.taxonomy)
-    measured = {
-        c.name: corpora.read(c, classifier.taxonomy)
-        for c in known.values()
-        if c.use == "measure" and c.is_here and not c.label
-    }
+    here = _measured(known.values(), classifier.taxonomy)
+    measured = {c.name: rows for c, rows in here.items() if not c.label}
     result = others.run(classifier, examples, measured, _say)
     COMPARED.parent.mkdir(exist_ok=True)
     COMPARED.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -143,6 +141,12 @@ def audit(
     own = corpora.listed()["own"]
     for line in doubts.find(corpora.read(own, tree), tree, fit.Settings(), _say)[:most]:
         print(json.dumps(line, ensure_ascii=False))
+
+
+def _measured(
+    known: Iterable[corpora.Corpus], tree: taxonomy.Taxonomy
+) -> dict[corpora.Corpus, list[corpora.Example]]:
+    return {c: corpora.read(c, tree) for c in known if c.use == "measure" and c.is_here}
 
 
 def _refuse(message: str) -> int:

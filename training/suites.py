@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from model.classifier import Classifier
-from training import evade, evaluate
+from training import calibrate, evade, evaluate
 from training.corpora import Example
 
 N_GIBBERISH = 200
@@ -42,7 +42,7 @@ def _macro(
 def false_alarms(classifier: Classifier, examples: Sequence[Example]) -> dict[str, float]:
     """Share of harmless messages called a fraud: as the most probable category, and without review."""
     predictions = classifier.classify([e.text for e in examples])
-    wrong = [p for p in predictions if p.category != "not_fraud"]
+    wrong = [p for p in predictions if p.category != calibrate.HARMLESS]
     return {
         "rows": len(examples),
         "called_fraud": len(wrong) / len(examples),

@@ -16,6 +16,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def folded(text: str, fold: Fold) -> str:
     return fold.targets[codes].astype("<u4").tobytes().decode("utf-32-le", "replace")
 
 
+@cache
 def _lists() -> tuple[dict[str, float], dict[str, float]]:
     """Chinese and English words with their relative frequencies."""
     chinese, english = {}, {}
