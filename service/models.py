@@ -8,16 +8,12 @@ import hashlib
 import logging
 import threading
 from pathlib import Path
-from typing import Any
 
 import model
-from model import Classifier, ModelError, artifact
+from model import Classifier, ModelError, artifact, golden
 from service.problems import RETRY_AFTER, Problem
 
 log = logging.getLogger("ruse.service")
-
-WARM_UP = ("The parcel is at the station.", "快递到了驿站。")
-CLOSE = 1e-3  # how far a probability of a golden text may be from what the manifest says
 
 
 class Models:
@@ -33,7 +29,7 @@ class Models:
     def warm_up(self) -> None:
         """Answers once; the first answer may have to compile the kernel."""
         try:
-            self.current.classify(WARM_UP)
+            self.current.classify(golden.WARM_UP)
         except Exception as error:
             self._warm = False
             # On texts of ours, so this message can quote nobody's.
@@ -69,7 +65,7 @@ class Models:
                 return before.version, before.version
             fresh = model.load(self._folder)
             if fresh.manifest != before:
-                check(fresh)
+                golden.check(fresh)
                 self.current = fresh  # one assignment: a request sees the old or the new
             return before.version, fresh.manifest.version
 
@@ -82,29 +78,3 @@ class Models:
             return str(home), hashlib.sha256((home / artifact.MANIFEST).read_bytes()).hexdigest()
         except (ModelError, OSError, UnicodeDecodeError):
             return None
-
-
-def check(classifier: Classifier) -> None:
-    """Asks a model its golden texts, `calibration.golden` of its manifest. Raises ArtifactError.
-
-    Each is {"text", "category"} and may have "probability", that of the category.
-    """
-    golden: list[dict[str, Any]] = classifier.manifest.calibration.get("golden", [])
-    try:
-        classifier.classify(WARM_UP)
-        said = classifier.classify([entry["text"] for entry in golden]) if golden else []
-        wrong = [
-            at
-            for at, (entry, answer) in enumerate(zip(golden, said, strict=True))
-            if answer.category != entry["category"]
-            or abs(answer.category_probability - entry.get("probability", answer.category_probability))
-            > CLOSE
-        ]
-    except Exception as error:  # whatever a strange model makes the kernel do, the old one serves on
-        kind = type(error).__name__
-        raise model.ArtifactError(f"the model cannot answer its golden texts ({kind})") from None
-    if wrong:
-        raise model.ArtifactError(
-            f"the model answers {len(wrong)} of its {len(golden)} golden texts otherwise than its "
-            "manifest says; promote it again, or another"
-        )

@@ -11,7 +11,7 @@ import typer
 from model import artifact, taxonomy
 from model.classifier import SHIPPED, load
 from model.errors import ModelError
-from training import card, corpora, evaluate, fit, suites
+from training import card, commands, corpora, evaluate, fit, suites
 from training.corpora import CorpusError
 
 app = typer.Typer(
@@ -141,6 +141,10 @@ def audit(
     own = corpora.listed()["own"]
     for line in doubts.find(corpora.read(own, tree), tree, fit.Settings(), _say)[:most]:
         print(json.dumps(line, ensure_ascii=False))
+
+
+app.command()(commands.promote)
+app.command()(commands.rollback)
 
 
 def _measured(
