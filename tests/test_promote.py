@@ -32,7 +32,9 @@ def make(tmp_path: Path, fitted: fit.Fitted, tree: model.Taxonomy, table: Fold) 
         home = save_small(folder / promote.MODEL, fitted, tree, table)
         manifest, arrays = artifact.load(home)
         golden = [{"text": "They took a fee for the loan", "category": "romance"}] if damaged else []
-        fresh = artifact.save(home, replace(manifest, version=release, calibration={"golden": golden}), arrays)
+        fresh = artifact.save(
+            home, replace(manifest, version=release, calibration={"golden": golden}), arrays
+        )
         (folder / promote.DECISION).unlink(missing_ok=True)
         if fit_for_use is not None:
             known = {"model": fresh.version, "promoted": fit_for_use, "reasons": ["worse in `romance`"]}
