@@ -18,7 +18,7 @@ from typing import Any
 from model import artifact, golden
 from model.classifier import load
 from model.errors import ModelError
-from training import modelcard
+from training import heldout, modelcard
 
 KEPT = 5  # versions, the current one among them
 HISTORY, LOCK, CARD, DECISION = "history.jsonl", ".lock", "model-card.md", "decision.json"
@@ -133,7 +133,7 @@ def _copy(home: Path, run: Path, models: Path, version: str) -> None:
     beside = models / f".new-{version}"
     beside.mkdir()
     files = [home / name for name in (artifact.MANIFEST, artifact.ARRAYS)]
-    files += [path for path in (home / artifact.TAXONOMY, home / "heldout.npz") if path.is_file()]
+    files += [path for path in (home / artifact.TAXONOMY, home / heldout.FILE) if path.is_file()]
     files += [run / name for name in BESIDE if (run / name).is_file()]
     for path in files:
         shutil.copyfile(path, beside / path.name)

@@ -98,11 +98,11 @@ def fit(
         return float(losses.sum()) + 0.5 * float(ridge) * float(flat @ flat), gradient
 
     point = np.zeros(m * n_classes + n_classes, np.float32)
-    point, loss = _descend(evaluate, point, steps, watch)
+    point, loss = descend(evaluate, point, steps, watch)
     return point[: m * n_classes].reshape(m, n_classes), point[m * n_classes :], loss
 
 
-def _descend(
+def descend(
     evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]],
     point: np.ndarray,
     steps: int,
