@@ -52,7 +52,7 @@ def _columns(keys, ends, slots, found, kept):
     return m
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
+@njit(parallel=True, nogil=True, cache=True, fastmath=softmax.FAST)
 def _pass(ends, columns, share, weights, bias, targets, importance, scores, gradients, losses):
     """One pass: scores (n, k) hold the meaning's part and become weight * (softmax - target);
     gradients (parts, n_grams, k) are added to; losses (parts,) filled."""
