@@ -169,7 +169,7 @@ def gather(
             "name": corpus.name, "licence": corpus.licence, "origin": corpus.origin,
             "sha256": corpora.digest(corpus.files()), "rows": len(fresh), "bad": len(wrong),
         })  # fmt: skip
-        if len(wrong) > most_bad * total or not fresh:
+        if len(wrong) > most_bad * total or not (fresh or corpus.reviews):
             refusals += [str(fault) for fault in wrong]
             refusals.append(
                 f"corpus {corpus.name!r}: {len(wrong)} of {total} rows are bad, at most {most_bad:.1%} may "
