@@ -11,7 +11,7 @@ import pytest
 import model
 from model import artifact, fold, taxonomy
 from model.kernel import Fold
-from training import fit, words
+from training import calibrate, fit, words
 
 SMALL = {
     "loan_upfront_fee": [
@@ -98,10 +98,9 @@ def save_small(folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table:
     return folder
 
 
-def shrink_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training with a small vocabulary and vectors by hash in place of the encoder's, for speed."""
+def shrink_words(monkeypatch: pytest.MonkeyPatch, table: Fold) -> None:
+    """Training with a small vocabulary, vectors by hash in place of the encoder's, and few simulations."""
     lists = tuple(dict(sorted(known.items(), key=lambda e: -e[1])[:200]) for known in words._lists())
-    made = fold.make()
 
     def vectors(chosen: list[str]) -> np.ndarray:
         seeds = [int(hashlib.sha256(word.encode()).hexdigest()[:8], 16) for word in chosen]
@@ -109,14 +108,15 @@ def shrink_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(words, "_lists", lambda: lists)
     monkeypatch.setattr(words, "distil", vectors)
-    monkeypatch.setattr(fold, "make", lambda: made)
+    monkeypatch.setattr(fold, "make", lambda: (table.targets, table.kinds))
+    monkeypatch.setattr(calibrate, "SIMULATIONS", 50)
 
 
 @pytest.fixture(scope="module")
-def small_words() -> Iterator[None]:
+def small_words(table: Fold) -> Iterator[None]:
     """The small vocabulary for a module."""
     with pytest.MonkeyPatch.context() as patch:
-        shrink_words(patch)
+        shrink_words(patch, table)
         yield
 
 

@@ -102,9 +102,11 @@ import sys
 from pathlib import Path
 sys.path[:0] = ["tests", "."]
 import conftest, pytest, test_retrain
+from model import fold
+from model.kernel import Fold
 from training import retrain
 with pytest.MonkeyPatch.context() as patch:
-    conftest.shrink_words(patch)
+    conftest.shrink_words(patch, Fold(*fold.make()))
     retrain.run(test_retrain.mine(Path(sys.argv[1])))
 """
 
