@@ -21,6 +21,8 @@ SHORTEST = 10
 # The share of words that must be in the vocabulary, and of letters in a script that the model reads.
 LEAST_KNOWN = 0.5
 LEAST_READABLE = 0.75
+# The share of Chinese characters that stand in words of two or more: chance characters have few.
+LEAST_IN_WORDS, ENOUGH_CHINESE = 0.3, 8
 # The share of Latin words that are common words of a language the model does not read.
 MOST_FOREIGN = 0.15
 
@@ -82,7 +84,8 @@ class Classifier:
         self._thresholds = np.array([manifest.thresholds[c] for c in tree.category_ids], np.float32)
 
     def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores float32 (n_texts, n_columns) before the temperature; statistics (n_texts, 7)."""
+        """Scores float32 (n_texts, n_columns) before the temperature; statistics
+        int32 (n_texts, kernel.N_STATISTICS)."""
         codes, offsets = encode(texts)
         scores = np.empty((len(texts), self.bias.size), np.float32)
         statistics = np.empty((len(texts), kernel.N_STATISTICS), np.int32)
@@ -158,7 +161,13 @@ class Classifier:
             & (columns[kernel.FOREIGN] > 0)
         )
         short = columns[kernel.CHARACTERS] <= SHORTEST
-        unknown = known < LEAST_KNOWN * units
+        chinese = columns[kernel.CJK_TOKENS]
+        unknown = (
+            (known < LEAST_KNOWN * units)
+            | (units == 0)
+            | ((chinese == 0) & (columns[kernel.RUNS] <= 1))  # a lone address
+            | ((chinese >= ENOUGH_CHINESE) & (columns[kernel.CJK_IN_WORDS] < LEAST_IN_WORDS * chinese))
+        )
         unsure = chance < self._thresholds[best]
         reasons: list[str | None] = [None] * len(best)
         for flags, reason in (

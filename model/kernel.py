@@ -29,7 +29,8 @@ UNSEEN_LOG_FREQUENCY = -20.0  # of a Chinese character that is no word of the vo
 
 # Columns of the statistics of a text.
 TOKENS, CJK_TOKENS, LATIN_WORDS, OTHER_LETTERS, KNOWN_LATIN, LATIN_LETTERS, CHARACTERS, FOREIGN = range(8)
-N_STATISTICS = 8
+RUNS, CJK_IN_WORDS = 8, 9  # runs of tokens between spaces; Chinese characters in longer words
+N_STATISTICS = 10
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
@@ -148,6 +149,7 @@ def tokenise(codes, begin, end, fold, space, statistics):
     n_letters = 0
     open_kind = np.uint8(SYMBOL)
     broken = np.uint8(1)
+    spaced = 1
     statistics[:] = 0
     for i in range(begin, end):
         code = codes[i]
@@ -164,6 +166,8 @@ def tokenise(codes, begin, end, fold, space, statistics):
             open_kind = np.uint8(SYMBOL)
             if kind == BREAK:
                 broken = np.uint8(1)
+            if folded == 32 or 9 <= folded <= 13:
+                spaced = 1
             continue
         if kind == OTHER:
             statistics[OTHER_LETTERS] += 1
@@ -175,6 +179,8 @@ def tokenise(codes, begin, end, fold, space, statistics):
             space.kinds[n] = kind
             space.breaks[n] = broken
             broken = np.uint8(0)
+            statistics[RUNS] += spaced
+            spaced = 0
             if kind == CJK:
                 space.hashes[n] = _mix(_SEED, np.uint64(folded))
                 statistics[CJK_TOKENS] += 1
@@ -371,6 +377,8 @@ def words(n, table, space, statistics):
                 space.word_starts[m] = at - length
                 space.word_ends[m] = at
                 m += 1
+                if length > 1 and space.hashes[at - length] != space.hashes[at - 1]:  # no 哈哈
+                    statistics[CJK_IN_WORDS] += length
             at -= length
         last = m - 1
         while first < last:  # the path was walked backwards

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from model.classifier import Classifier
-from training import calibrate, evade, evaluate
+from training import calibrate, evade, evaluate, words
 from training.corpora import Example
 
-N_GIBBERISH = 200
+N_GIBBERISH = 200  # texts of each made kind
+N_COMMON = 3000  # Chinese characters they are made of, the most frequent ones
 
 
 def evasion(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
@@ -58,6 +59,10 @@ def strangers(classifier: Classifier) -> dict[str, dict[str, float]]:
     lists = tomllib.loads(Path(__file__).with_name("strangers.toml").read_text("utf-8"))
     chance = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
+    common = words.common_characters(N_COMMON)
+    chinese = ["".join(chance.choices(common, k=chance.randint(11, 60))) for _ in range(N_GIBBERISH)]
+    repeated = [chance.choice(common) * chance.randint(11, 40) for _ in range(N_GIBBERISH)]
+    digits = [str(chance.randrange(10**10, 10**18)) for _ in range(N_GIBBERISH)]
     gibberish = [
         " ".join("".join(chance.choices(letters, k=chance.randint(4, 10))) for _ in range(12))
         for _ in range(N_GIBBERISH)
@@ -67,12 +72,20 @@ def strangers(classifier: Classifier) -> dict[str, dict[str, float]]:
         f"{''.join(chance.choices(letters + '0123456789', k=6))}"
         for _ in range(N_GIBBERISH)
     ]
+    mails = [
+        f"{''.join(chance.choices(letters, k=7))}@{chance.choice(['gmail', 'outlook', 'qq'])}.com"
+        for _ in range(N_GIBBERISH)
+    ]
     found = {}
     for name, reason, texts in (
         ("other language", "other_language", lists["other_language"]),
         ("10 characters or fewer", "too_short", lists["too_short"]),
         ("gibberish", "unknown_words", gibberish),
-        ("a lone address", "unknown_words", urls),
+        ("Chinese characters by chance", "unknown_words", chinese),
+        ("one Chinese character again and again", "unknown_words", repeated),
+        ("digits", "unknown_words", digits),
+        ("a lone web address", "unknown_words", urls),
+        ("a lone mail address", "unknown_words", mails),
     ):
         predictions = classifier.classify(texts)
         found[name] = {

@@ -21,6 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import stopwordsiso
 from joblib import Parallel, delayed
 
 from model import kernel
@@ -34,6 +35,11 @@ ENOUGH = 1e-3  # the `a` of a word's weight
 COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
 # A word so common in English, or in so many of our reports, is no sign of another language.
 COMMON_SHARE, COMMON_TEXTS = 3e-5, 4
+# Languages in Latin letters whose small words tell that a text is in none that the model reads.
+STOP_WORDS = (
+    "af", "ca", "cs", "da", "de", "es", "et", "fi", "fr", "hr", "hu", "id", "it", "lt", "lv",
+    "ms", "nl", "no", "pl", "pt", "ro", "sk", "sl", "sv", "sw", "tl", "tr", "vi",
+)  # fmt: skip
 LEAST_SHARE = 1e-8  # of a word that its list has hardly seen
 
 
@@ -77,6 +83,12 @@ def _lists() -> tuple[dict[str, float], dict[str, float]]:
         {word: count / totals[0] for word, count in chinese.items()},
         {word: count / totals[1] for word, count in english.items()},
     )
+
+
+def common_characters(most: int) -> list[str]:
+    """The most frequent Chinese characters that are words by themselves."""
+    known = _lists()[0]
+    return sorted((word for word in known if len(word) == 1), key=lambda w: (-known[w], w))[:most]
 
 
 def _coined(runs: Sequence[str], known: dict[str, float]) -> dict[str, float]:
@@ -173,15 +185,22 @@ def make(texts: Sequence[str], fold: Fold) -> Vocabulary:
 
 
 def _foreign(texts: Sequence[str], fold: Fold) -> list[str]:
-    """Words of other languages in Latin letters that neither English nor our reports use."""
+    """Words of other languages in Latin letters that neither English nor our reports use.
+
+    stopwordsiso's lists (MIT) give the small words, `languages.toml` those that reports are made of.
+    """
     lists = tomllib.loads(Path(__file__).with_name("languages.toml").read_text("utf-8"))
+    known = {word for words in lists.values() for word in words.split()}
+    for language in STOP_WORDS:
+        for phrase in stopwordsiso.stopwords(language):
+            known |= set(re.findall(r"[a-z]+", folded(phrase, fold)))
     spread: Counter[str] = Counter()
     for text in texts:
         spread.update(set(re.findall(r"[a-z]+", folded(text, fold))))
     english = _lists()[1]
     return sorted(
         word
-        for word in {word for known in lists.values() for word in known.split()}
+        for word in known
         if english.get(word, 0) < COMMON_SHARE and spread[word] < COMMON_TEXTS and len(word) > 1
     )
 
