@@ -171,8 +171,8 @@ INCLUDE = [
     | {"style": "form", "explode": False},
     parameter(
         "region",
-        {"type": "string", "pattern": "^[A-Za-z]{2}$"},
-        "Country or region (ISO 3166-1) whose telephone numbers the advice should name.",
+        {"type": "string", "pattern": "^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$"},
+        "Where the victim is (ISO 3166-1 or -2): whose authorities and numbers the advice names.",
     ),
     parameter(
         "Accept-Language",

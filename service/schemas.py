@@ -84,8 +84,9 @@ class Advice(Body):
     category_name: str
     scheme_name: str
     severity: int = Field(ge=1, le=5)
+    region: str | None = Field(description="Whose authorities the text names; null: nobody's.")
     text: str
-    phones: list[Phone] = Field(description="Of `?region=`: CN, HK, IN or TW; else empty.")
+    phones: list[Phone] = Field(description="Of that region: CN, HK, IN or TW; else empty.")
 
 
 class RichPrediction(Prediction):
