@@ -150,10 +150,18 @@ class Model(Open):
     taxonomy: str
 
 
-class Health(Body):
-    """How the service is."""
+class Live(Body):
+    """The process works."""
 
-    status: Literal["live", "ready"]
+    status: Literal["live"]
+
+
+class Ready(Body):
+    """The service answers."""
+
+    status: Literal["ready"]
+    model: str = Field(description="Version of the model that answers.")
+    model_refused: bool = Field(description="Whether it does in the place of one that is not fit to serve.")
 
 
 class Reloaded(Body):

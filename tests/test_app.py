@@ -318,7 +318,8 @@ def test_the_service_is_ready_once_it_has_warmed_up() -> None:
         assert client.get("/v1/model").status_code == 200
         fake.open.set()
         until_ready(client)
-        assert client.get("/health/ready").json() == {"status": "ready"}
+        ready = {"status": "ready", "model": fake.manifest.version, "model_refused": False}
+        assert client.get("/health/ready").json() == ready
         assert client.post("/v1/classify", json={"text": "a"}).status_code == 200
 
 
