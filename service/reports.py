@@ -161,7 +161,8 @@ def add_desk(app: FastAPI, context: Context) -> None:
         """Adds a decision; those before it are kept, and no model ever overwrites one."""
         key = await context.admit(request, "review")
         content = await context.read(request)
-        new = forms.read_review(content, context.models.current.taxonomy)
+        tree = context.models.current.taxonomy
+        new = await run_sync(forms.read_review, content, tree, limiter=context.threads)
         kept = await context.in_store(context.desk.review, _id(request), new, key.id)
         return json(_dumps(kept))
 
