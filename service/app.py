@@ -88,10 +88,15 @@ def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
     async def read_keys() -> None:
         await run_sync(context.gate.refresh)
 
+    async def empty_log() -> None:
+        if context.erasure.lingers:
+            with suppress(Problem):
+                await context.in_store(context.erasure.empty_log)
+
     async def expire() -> None:
         before = now() - context.settings.retention_days * DAY
         with suppress(Problem):
-            count = await context.in_store(context.store.expire, before)
+            count = await context.in_store(context.erasure.expire, before)
             if count:
                 log.info("%d reports were erased, for they were older than RUSE_RETENTION_DAYS", count)
 
@@ -99,6 +104,7 @@ def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
         run_sync(context.models.warm_up),
         note_model(),
         _every(REFRESH, read_keys),
+        _every(REFRESH, empty_log),
     ]
     if context.settings.models is not None:
         chores.append(_every(context.settings.model_poll, look_for_model))

@@ -16,6 +16,7 @@ from service import body
 from service.counters import counters
 from service.database import Database, DatabaseError, reason
 from service.desk import Desk
+from service.erasure import Erasure
 from service.models import Models
 from service.problems import RETRY_AFTER, Problem
 from service.security import Gate, Key, KeyRing
@@ -39,6 +40,7 @@ class Context:
     models: Models
     database: Database
     store: Store
+    erasure: Erasure
     desk: Desk
     gate: Gate
     metrics: Metrics
@@ -75,6 +77,7 @@ def create(models: Models, settings: Settings, shared: Path | None) -> Context:
         models,
         database,
         Store(database, settings.audit_share),
+        Erasure(database),
         Desk(database),
         Gate(KeyRing(database), settings.host, settings.rate_limit, counters(shared)),
         metrics,

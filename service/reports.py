@@ -134,7 +134,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
     async def erase(request: Request) -> Response:
         """Erases text, predictions and reviews for good; what stays is that there was a report."""
         key = await context.admit(request, "admin")
-        await context.in_store(context.store.erase, _id(request), key.id)
+        await context.in_store(context.erasure.erase, _id(request), key.id)
         return Response(status_code=204)
 
 

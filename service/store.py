@@ -1,29 +1,17 @@
-"""Reports and what the model said of them: stored once, found again, erased for good."""
+"""Reports and what the model said of them: stored once and found again."""
 
-import logging
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from model import Prediction
 from service import campaigns, shapes
 from service.database import Database
 from service.tables import audit, bands, new_id, now, predictions, repeats, reports, reviews
-
-log = logging.getLogger("ruse.service")
-
-# What an erasure leaves: that there was a report, on which day, and when and why it was erased.
-_ERASED = {
-    "text": None, "external_id": None, "source": None, "region": None, "body_hash": None,
-    "campaign": None, "model": None, "audit": False, "waiting": False, "rank": 0.0,
-    "reviewed": False, "leased_to": None, "leased_until": 0,
-}  # fmt: skip
-_DAY = 86_400_000
-_AT_ONCE = 500  # reports that the retention erases in one transaction
 
 
 class Conflict(Exception):
@@ -82,7 +70,8 @@ class Store:
     ) -> tuple[dict[str, Any], bool]:
         """Stores a report with its prediction; returns it, and whether it is new.
 
-        The same external id or idempotency key again returns the same report. Raises Conflict.
+        The same external id or idempotency key again returns the same report. Raises Conflict, and
+        Erased where that report was erased.
         """
         try:
             return self._add(new, prediction, probabilities, owner, idempotency_key)
@@ -152,40 +141,6 @@ class Store:
         last = rows[limit - 1] if len(rows) > limit else None
         return shown, shapes.cursor(last["received_at"], last["id"]) if last else None
 
-    def erase(self, report: str, actor: str, why: str = "request") -> bool:
-        """Erases a report for good; False where it was erased before. Raises Unknown."""
-        with self.database.writing() as connection:
-            try:
-                check(connection, report)
-            except Erased:
-                return False
-            _erase(connection, [report], why)
-            write_audit(connection, actor, "report_erased", report, {"why": why})
-        self._empty_log()
-        return True
-
-    def expire(self, before: int) -> int:
-        """Erases all reports received before a time; how many. Some at once, so that others go on."""
-        count = 0
-        due = select(reports.c.id).where(reports.c.received_at < before, reports.c.erased_at.is_(None))
-        while True:
-            with self.database.writing() as connection:
-                found = list(connection.scalars(due.limit(_AT_ONCE)))
-                if found:
-                    _erase(connection, found, "retention")
-                    for report in found:
-                        write_audit(connection, "retention", "report_erased", report, {"why": "retention"})
-            count += len(found)
-            if not found:
-                break
-        if count:
-            self._empty_log()
-        return count
-
-    def _empty_log(self) -> None:
-        if not self.database.checkpoint():
-            log.warning("erased text lingers in the -wal file, for it is being read; erase or wait")
-
     def audit_trail(self) -> list[dict[str, Any]]:
         """Every entry of the audit, oldest first."""
         with self.database.reading() as connection:
@@ -222,6 +177,10 @@ def _known(connection: Connection, new: NewReport, owner: str, key: str | None) 
         hashed = connection.scalar(select(reports.c.body_hash).where(reports.c.id == report))
         if hashed != new.body_hash:
             raise Conflict
+    if not found and (key or new.external_id is not None):
+        erased = (reports.c.body_hash == new.body_hash) & reports.c.erased_at.is_not(None)
+        if connection.scalar(select(reports.c.id).where(erased).limit(1)):
+            raise Erased  # its sender, who had no answer or sends all again, brings it back no more
     return found[0] if found else None
 
 
@@ -239,18 +198,6 @@ def _campaign(connection: Connection, marks: list[int], report: str) -> str:
         values = insert(bands).values(band=band, campaign=campaign)
         connection.execute(values)
     return campaign
-
-
-def _erase(connection: Connection, found: list[str], why: str) -> None:
-    listed = reports.c.id.in_(found)
-    touched = set(connection.scalars(select(reports.c.campaign).where(listed)))
-    for table in (predictions, reviews, repeats):
-        connection.execute(delete(table).where(table.c.report.in_(found)))
-    day = reports.c.received_at - reports.c.received_at % _DAY
-    values = _ERASED | {"received_at": day, "created_at": day, "erased_at": now(), "erased_why": why}
-    connection.execute(update(reports).where(listed).values(values))
-    gone = ~exists().where(reports.c.campaign == bands.c.campaign)
-    connection.execute(delete(bands).where(bands.c.campaign.in_(touched), gone))
 
 
 def _row(report: str, prediction: Prediction, probabilities: Mapping[str, float]) -> dict[str, Any]:

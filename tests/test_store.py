@@ -1,5 +1,6 @@
 """service.store: reports on SQLite and PostgreSQL."""
 
+import hashlib
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.database import Database
 from service.desk import Desk, NewReview
+from service.erasure import Erasure
 from service.store import Conflict, Erased, Filters, NewReport, Store, Unknown
 from service.tables import audit
 from tests.databases import opened
@@ -48,7 +50,7 @@ def add_and_tell(
         said = replace(said, model=str(fields.pop("model")))
     shares = FAKE.category_probabilities([words])[0].tolist()
     chances = dict(zip(FAKE.taxonomy.category_ids, shares, strict=True))
-    new = NewReport(words, words, **{"received_at": 1_000} | fields)
+    new = NewReport(words, hashlib.sha256(words.encode()).hexdigest(), **{"received_at": 1_000} | fields)
     return store.add(new, said, chances, owner, repeat)
 
 
@@ -135,12 +137,12 @@ def test_erasing_leaves_an_anonymous_tombstone(store: Store) -> None:
     """After an erasure nothing of the report is left but that there was one, and the audit says so."""
     kept = add(store, SECRET, "k", external_id=SECRET, source=SECRET, received_at=86_400_001)
     Desk(store.database).review(kept["id"], NewReview("fake_loan", SECRET, note=SECRET), "a")
-    assert store.erase(kept["id"], "a")
-    assert not store.erase(kept["id"], "a")
+    assert Erasure(store.database).erase(kept["id"], "a")
+    assert not Erasure(store.database).erase(kept["id"], "a")
     with pytest.raises(Erased):
         store.get(kept["id"])
     with pytest.raises(Unknown):
-        store.erase("0" * 32, "a")
+        Erasure(store.database).erase("0" * 32, "a")
     assert store.page(Filters(), 9) == ([], None)
     with store.database.reading() as connection:
         for name in ("reports", "predictions", "reviews", "repeats", "bands", "audit"):
@@ -149,6 +151,33 @@ def test_erasing_leaves_an_anonymous_tombstone(store: Store) -> None:
             assert len(rows) == {"reports": 1, "audit": 2}.get(name, 0), name
     assert [entry["action"] for entry in store.audit_trail()] == ["report_reviewed", "report_erased"]
     assert add(store, "b", "k", external_id=SECRET)["id"] != kept["id"]
+
+
+def test_what_was_erased_does_not_come_back(store: Store) -> None:
+    """The same report sent again after its erasure is refused; another of the same name is a new one."""
+    for repeat, fields in (("k", {}), (None, {"external_id": "x"}), ("l", {"external_id": "y"})):
+        words = f"{SECRET} {repeat}"
+        kept = add(store, words, repeat, **fields)
+        Erasure(store.database).erase(kept["id"], "a")
+        with pytest.raises(Erased):
+            add(store, words, repeat, **fields)
+        assert add(store, words + "!", repeat, **fields)["id"] != kept["id"]
+    assert add(store, f"{SECRET} k")["text"], "without a name of it, it may be another's"
+
+
+def test_the_log_is_emptied_later_where_it_is_read(tmp_path: Path) -> None:
+    """While a reader keeps the log of changes the text lingers there; then it is overwritten."""
+    with opened("sqlite", tmp_path) as database:
+        store, erasure = Store(database), Erasure(database)
+        kept = add(store, SECRET)
+        with database.reading() as reader:
+            reader.execute(text("SELECT count(*) FROM reports")).all()
+            erasure.erase(kept["id"], "a")
+            assert erasure.lingers
+            assert any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
+        erasure.empty_log()
+        assert not erasure.lingers
+        assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_erased_text_is_in_no_file(tmp_path: Path) -> None:
@@ -160,7 +189,7 @@ def test_erased_text_is_in_no_file(tmp_path: Path) -> None:
         held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert SECRET.encode() in held
         for report in kept:
-            store.erase(report["id"], "a")
+            Erasure(store.database).erase(report["id"], "a")
         for path in tmp_path.iterdir():
             assert SECRET.encode() not in path.read_bytes(), path.name
 
@@ -168,7 +197,8 @@ def test_erased_text_is_in_no_file(tmp_path: Path) -> None:
 def test_old_reports_expire(store: Store) -> None:
     """The retention erases what is older than a time, once, and nothing else."""
     old, new = add(store, "a", received_at=5), add(store, "b", received_at=50)
-    assert (store.expire(50), store.expire(50)) == (1, 0)
+    erasure = Erasure(store.database)
+    assert (erasure.expire(50), erasure.expire(50)) == (1, 0)
     with pytest.raises(Erased):
         store.get(old["id"])
     assert store.get(new["id"])["text"] == "b"
@@ -177,7 +207,7 @@ def test_old_reports_expire(store: Store) -> None:
 
 def test_the_audit_only_grows(store: Store) -> None:
     """The database itself refuses to change or delete an entry of the audit."""
-    store.erase(add(store, "a")["id"], "a")
+    Erasure(store.database).erase(add(store, "a")["id"], "a")
     for change in (update(audit).values(actor="b"), delete(audit)):
         with pytest.raises(DBAPIError), store.database.writing() as connection:
             connection.execute(change)
