@@ -38,7 +38,7 @@ class Erasure:
         """Erases a report for good; False where it was erased before. Raises Unknown."""
         with self.database.writing() as connection:
             try:
-                check(connection, report)
+                check(connection, report, hold=True)
                 _erase(connection, [report], why)
                 write_audit(connection, actor, "report_erased", report, {"why": why})
                 done = True
@@ -53,7 +53,8 @@ class Erasure:
         due = select(reports.c.id).where(reports.c.received_at < before, reports.c.erased_at.is_(None))
         while True:
             with self.database.writing() as connection:
-                found = list(connection.scalars(due.limit(_AT_ONCE)))
+                # What another worker is erasing just now is left to it.
+                found = list(connection.scalars(due.limit(_AT_ONCE).with_for_update(skip_locked=True)))
                 if found:
                     _erase(connection, found, "retention")
                     for report in found:

@@ -13,7 +13,11 @@ LINGER = 1.0  # seconds in which what a refused client still sends is thrown awa
 
 
 class Connection(h11.Connection):
-    """HTTP/1.1 that refuses a body in a great many tiny chunks: each costs as much as a large one."""
+    """HTTP/1.1 that refuses what a proxy in front may read otherwise, and what costs too much.
+
+    A body with two lengths, or with chunks in HTTP/1.0, may end elsewhere for the proxy, which then
+    lets a second request through unseen. Each of a great many tiny chunks costs as much as a large one.
+    """
 
     _chunks = _bytes = 0
 
@@ -22,6 +26,9 @@ class Connection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = self._bytes = 0
+            names = {name for name, _ in event.headers}
+            if b"transfer-encoding" in names and (b"content-length" in names or event.http_version < b"1.1"):
+                raise h11.RemoteProtocolError("two lengths of a body")
         elif isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             self._bytes += len(event.data)

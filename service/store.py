@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from model import Prediction
 from service import campaigns, shapes
 from service.database import Database
 from service.tables import audit, bands, new_id, now, predictions, repeats, reports, reviews
+
+_DIALECTS = {"postgresql": postgresql, "sqlite": sqlite}
 
 
 class Conflict(Exception):
@@ -156,9 +159,10 @@ def write_audit(
     connection.execute(insert(audit).values(values | {"details": dict(details)}))
 
 
-def check(connection: Connection, report: str) -> None:
-    """Raises Unknown or Erased."""
-    erased = connection.execute(select(reports.c.erased_at).where(reports.c.id == report)).first()
+def check(connection: Connection, report: str, hold: bool = False) -> None:
+    """Raises Unknown or Erased. Where `hold`, no other transaction changes or erases it until this ends."""
+    query = select(reports.c.erased_at).where(reports.c.id == report)
+    erased = connection.execute(query.with_for_update() if hold else query).first()
     if erased is None:
         raise Unknown
     if erased[0] is not None:
@@ -173,7 +177,7 @@ def _known(connection: Connection, new: NewReport, owner: str, key: str | None) 
         same = select(reports.c.id).where(reports.c.external_id == new.external_id)
         found += connection.scalars(same)
     for report in found:
-        check(connection, report)
+        check(connection, report, hold=True)
         hashed = connection.scalar(select(reports.c.body_hash).where(reports.c.id == report))
         if hashed != new.body_hash:
             raise Conflict
@@ -191,12 +195,15 @@ def _repeat(connection: Connection, owner: str, key: str) -> str | None:
 
 def _campaign(connection: Connection, marks: list[int], report: str) -> str:
     """The campaign that shares a band with the report, or a new one; all its bands go there."""
-    rows = connection.execute(select(bands.c.band, bands.c.campaign).where(bands.c.band.in_(marks))).all()
+    shared = select(bands.c.band, bands.c.campaign).where(bands.c.band.in_(marks))
+    rows = connection.execute(shared).all()
     campaign = min((row.campaign for row in rows), default=report)
-    known = {row.band for row in rows}
-    for band in sorted(set(marks) - known):
-        values = insert(bands).values(band=band, campaign=campaign)
-        connection.execute(values)
+    missing = sorted(set(marks) - {row.band for row in rows})
+    values = [{"band": band, "campaign": campaign} for band in missing]
+    add = _DIALECTS[connection.dialect.name].insert(bands).on_conflict_do_nothing()
+    if values and connection.execute(add.values(values)).rowcount < len(values):
+        # Another report of the same campaign was faster, between our look and our insert.
+        campaign = min(row.campaign for row in connection.execute(shared))
     return campaign
 
 

@@ -50,6 +50,8 @@ def post(body: bytes, *headers: str) -> bytes:
         b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"kestrel" * 9_500,
         post(b"kestrel\r\n", "Transfer-Encoding: chunked"),
+        post(b"0\r\n\r\nGET /kestrel HTTP/1.1\r\n", "Transfer-Encoding: chunked", "Content-Length: 31"),
+        post(b"0\r\n\r\n", "Transfer-Encoding: chunked").replace(b"HTTP/1.1", b"HTTP/1.0"),
     ],
 )
 def test_what_is_not_http_is_a_problem(
@@ -163,7 +165,7 @@ def test_an_answer_that_is_not_taken_is_given_up(client: httpx.Client) -> None:
             ask_for_ever(connection, request)
 
 
-@pytest.mark.parametrize(("count", "size", "status"), [(1_000, 1, 200), (9_000, 100, 200), (9_000, 1, 400)])
+@pytest.mark.parametrize(("count", "size", "status"), [(1_000, 1, 200), (3_000, 100, 200), (3_000, 1, 400)])
 def test_a_body_in_crumbs_is_refused(client: httpx.Client, count: int, size: int, status: int) -> None:
     """Some chunks may be tiny, and many may be small, but a body of many tiny ones is refused."""
     chunk = b"%x\r\n%s\r\n" % (size, b" " * size)

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from service.database import Database
 from service.desk import Desk, NewReview
 from service.erasure import Erasure
-from service.store import Conflict, Erased, Filters, NewReport, Store, Unknown
+from service.erasure import _erase as erase_in
+from service.store import Conflict, Erased, Filters, NewReport, Store, Unknown, check
 from service.tables import audit
 from tests.databases import opened
 from tests.fakes import FakeClassifier
@@ -163,6 +165,44 @@ def test_what_was_erased_does_not_come_back(store: Store) -> None:
             add(store, words, repeat, **fields)
         assert add(store, words + "!", repeat, **fields)["id"] != kept["id"]
     assert add(store, f"{SECRET} k")["text"], "without a name of it, it may be another's"
+
+
+def test_an_erasure_misses_nothing_that_comes_in_between(store: Store) -> None:
+    """A review and a repetition that meet an erasure halfway wait for it, then find the report erased."""
+    kept = add(store, SECRET, "k", external_id="x")
+    desk, erasure = Desk(store.database), Erasure(store.database)
+    review = NewReview("fake_loan", "ann", note=SECRET)
+    with ThreadPoolExecutor(3) as pool:
+        with store.database.writing() as connection:
+            check(connection, kept["id"], hold=True)
+            late = [
+                pool.submit(desk.review, kept["id"], review, "a"),
+                pool.submit(add, store, SECRET, "l", external_id="x"),
+                pool.submit(erasure.erase, kept["id"], "b"),
+            ]
+            time.sleep(0.2)
+            assert not any(future.done() for future in late)
+            erase_in(connection, [kept["id"]], "request")
+        for future in late[:2]:
+            with pytest.raises(Erased):
+                future.result(20)
+        assert late[2].result(20) is False
+    with store.database.reading() as connection:
+        for name in ("reviews", "repeats", "predictions"):
+            assert not connection.execute(text(f"SELECT * FROM {name}")).all(), name
+
+
+def test_a_wave_of_one_campaign_is_stored(store: Store) -> None:
+    """Near-duplicates that come at the same time are all stored at once, as one campaign or nearly."""
+    words = "对方自称快递客服，说我的包裹丢了要理赔，让我打开屏幕共享，卡里的钱就被转走了。"
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(
+            pool.map(lambda n: add(store, f"{words}{'甲乙丙丁戊己庚辛'[n % 8] * (n % 5)}{n}"), range(80))
+        )
+    assert len({report["id"] for report in kept}) == 80
+    with store.database.reading() as connection:
+        campaigns = connection.execute(text("SELECT count(DISTINCT campaign) FROM reports")).scalar()
+    assert campaigns <= 8
 
 
 def test_the_log_is_emptied_later_where_it_is_read(tmp_path: Path) -> None:

