@@ -21,6 +21,7 @@ test: setup
 docs: setup
 	$(python) -m docs.reference
 	$(python) -m docs.api
+	$(python) -m docs.proofs
 
 train: setup
 	$(python) -m training train --output model/artifact
@@ -30,3 +31,4 @@ evaluate: setup
 
 prove-service: setup
 	$(python) -m benchmarks.prove_service
+	$(python) -m docs.proofs

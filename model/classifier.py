@@ -222,7 +222,10 @@ def load(folder: str | Path | None = None) -> Classifier:
 
     Raises ArtifactError (what is wrong with which file) and TaxonomyError.
     """
-    home = artifact.locate(Path(folder)) if folder else SHIPPED
-    own = home / artifact.TAXONOMY
-    tree = taxonomy.load(own if own.is_file() else None)
+    try:
+        home = artifact.locate(Path(folder)) if folder else SHIPPED
+        own = home / artifact.TAXONOMY
+        tree = taxonomy.load(own if own.is_file() else None)
+    except OSError as error:  # a folder that may not be entered
+        raise ArtifactError(f"{folder}: cannot be read ({error.strerror})") from error
     return Classifier(*artifact.load(home), tree)

@@ -17,11 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import model
 from service import database as databases
-from service import server, settings, telemetry
+from service import history, server, settings, telemetry
 from service.app import create_app
 from service.database import Database, DatabaseError
 from service.desk import Desk
 from service.forms import is_name, write_time
+from service.models import Models, start
 from service.security import SCOPES, KeyRing, can_enter, is_loopback
 from service.settings import Settings
 from service.workers import Workers
@@ -57,11 +58,11 @@ def serve(
     telemetry.configure_logs()
     try:
         chosen = settings.load(host=host, port=port)
-        classifier = model.load(chosen.models)
+        models = start(chosen.models, lambda: past_models(chosen))
     except (settings.SettingsError, model.ModelError) as error:
         refuse(error.code, str(error))
     if listener is not None:  # a worker
-        run(chosen, classifier, socket(fileno=listener), parent)
+        run(chosen, models, socket(fileno=listener), parent)
         return
     for name in settings.unknown():
         log.warning("%s is no setting of the service; it is ignored", name)
@@ -71,9 +72,9 @@ def serve(
     except OSError as error:
         where = f"{chosen.host} port {chosen.port}"
         refuse("address_unusable", f"{where}: {error.strerror}; choose another --host or --port")
-    log.info("model %s listens on %s", classifier.manifest.version, server.url(listening))
+    log.info("model %s listens on %s", models.current.manifest.version, server.url(listening))
     if chosen.workers == 1:
-        run(chosen, classifier, listening, None)
+        run(chosen, models, listening, None)
         return
     with tempfile.TemporaryDirectory(prefix="ruse-") as shared:
         command = [sys.executable, "-m", "service", "serve", "--host", chosen.host]
@@ -102,10 +103,23 @@ def check_database(chosen: Settings) -> None:
         )
 
 
-def run(chosen: Settings, classifier: model.Classifier, listening: socket, parent: int | None) -> None:
+def past_models(chosen: Settings) -> list[str]:
+    """The versions that have answered before, the latest first; none where the store cannot tell."""
+    try:
+        database = Database(chosen.database)
+        try:
+            return history.versions(database)
+        finally:
+            database.close()
+    except (DatabaseError, SQLAlchemyError) as error:
+        log.error("store_unavailable: the last good model is not known (%s)", databases.reason(error))
+        return []
+
+
+def run(chosen: Settings, models: Models, listening: socket, parent: int | None) -> None:
     """Serves in this process."""
     shared = os.environ.get(SHARED)
-    app = create_app(classifier, chosen, Path(shared) if shared else None)
+    app = create_app(models, chosen, Path(shared) if shared else None)
     serving = server.create_server(app, chosen, parent)
     if parent is not None:  # others answer already: this one takes requests only when it can, too
         app.state.context.models.warm_up()

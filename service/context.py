@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model import Classifier
 from service import body
 from service.counters import counters
 from service.database import Database, DatabaseError, reason
 from service.desk import Desk
+from service.erasure import Erasure
 from service.models import Models
 from service.problems import RETRY_AFTER, Problem
 from service.security import Gate, Key, KeyRing
@@ -40,6 +40,7 @@ class Context:
     models: Models
     database: Database
     store: Store
+    erasure: Erasure
     desk: Desk
     gate: Gate
     metrics: Metrics
@@ -66,16 +67,17 @@ class Context:
         return await body.read(request, self.settings)
 
 
-def create(classifier: Classifier, settings: Settings, shared: Path | None) -> Context:
+def create(models: Models, settings: Settings, shared: Path | None) -> Context:
     """All parts; nothing is connected to yet. `shared` is a folder that the workers have in common."""
     database = Database(settings.database, CONNECTIONS)
     metrics = Metrics(shared)
-    metrics.use_model(classifier.manifest.version)
+    metrics.use_model(models.current.manifest.version, models.refused)
     return Context(
         settings,
-        Models(classifier, settings.models),
+        models,
         database,
         Store(database, settings.audit_share),
+        Erasure(database),
         Desk(database),
         Gate(KeyRing(database), settings.host, settings.rate_limit, counters(shared)),
         metrics,

@@ -20,7 +20,8 @@ from sqlalchemy.pool import QueuePool
 
 from service import tables
 
-HEAD = "0001"  # the newest migration
+HEAD = "0002"  # the newest migration
+PATIENCE = 500  # milliseconds that the log of changes waits for its readers, while nobody can write
 WAIT = 15  # seconds that a writer waits for its turn, and a request for a connection
 _COPIED = (
     tables.reports, tables.predictions, tables.reviews, tables.bands, tables.repeats, tables.keys,
@@ -117,7 +118,11 @@ class Database:
         with self.engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert raw is not None
-            return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            raw.execute(f"PRAGMA busy_timeout={PATIENCE}")  # a backup may read for minutes
+            try:
+                return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={WAIT * 1000}")
 
     def migrate(self) -> None:
         """Brings the tables up to date; makes the file where there is none. Raises DatabaseError."""

@@ -61,7 +61,7 @@ REPORT = {
 SCHEMAS = "#/components/schemas/{model}"
 
 READING = (
-    "body_not_utf8", "body_not_json", "body_too_deep", "key_doubled", "body_timeout",
+    "body_not_utf8", "body_not_json", "body_too_deep", "body_too_complex", "key_doubled", "body_timeout",
     "body_too_large", "content_encoding_unsupported", "content_type_unsupported",
     "body_not_object", "field_missing", "field_unknown",
 )  # fmt: skip
@@ -78,6 +78,7 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
         "body_too_large": settings.body_limit,
         "texts_too_many": settings.batch_limit,
         "too_long": settings.text_limit,
+        "body_too_complex": schemas.MANY,
         "rate_limited": settings.rate_limit,
     }
     paths = {"field_missing": "/text", "field_unknown": "", "body_not_object": ""}
@@ -171,8 +172,8 @@ INCLUDE = [
     | {"style": "form", "explode": False},
     parameter(
         "region",
-        {"type": "string", "pattern": "^[A-Za-z]{2}$"},
-        "Country or region (ISO 3166-1) whose telephone numbers the advice should name.",
+        {"type": "string", "pattern": "^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$"},
+        "Where the victim is (ISO 3166-1 or -2): whose authorities and numbers the advice names.",
     ),
     parameter(
         "Accept-Language",

@@ -35,7 +35,11 @@ KINDS: Mapping[str, Kind] = {
         400, "The body is not JSON", "Expected JSON as in RFC 8259; the fault is {where}."
     ),
     "body_too_deep": Kind(
-        400, "The body is nested too deeply", "Send the object that /docs shows; it is flat."
+        400, "The body is nested too much", "Send the object that /docs shows; it is flat."
+    ),
+    "body_too_complex": Kind(
+        400, "The body is made of too many pieces",
+        "Send the object that /docs shows; no body is read that has more than {limit} strings."
     ),
     "key_doubled": Kind(
         400, "A key stands twice in one object", "Send every field of an object once."

@@ -134,7 +134,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
     async def erase(request: Request) -> Response:
         """Erases text, predictions and reviews for good; what stays is that there was a report."""
         key = await context.admit(request, "admin")
-        await context.in_store(context.store.erase, _id(request), key.id)
+        await context.in_store(context.erasure.erase, _id(request), key.id)
         return Response(status_code=204)
 
 
@@ -161,7 +161,8 @@ def add_desk(app: FastAPI, context: Context) -> None:
         """Adds a decision; those before it are kept, and no model ever overwrites one."""
         key = await context.admit(request, "review")
         content = await context.read(request)
-        new = forms.read_review(content, context.models.current.taxonomy)
+        tree = context.models.current.taxonomy
+        new = await run_sync(forms.read_review, content, tree, limiter=context.threads)
         kept = await context.in_store(context.desk.review, _id(request), new, key.id)
         return json(_dumps(kept))
 

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3_600,
-        description="Seconds in which a request's head, then its body, must arrive.",
+        description="Seconds in which a head, then its body, must arrive, and some of an answer be taken.",
     )
     grace: int = Field(
         30, ge=0, le=3_600, description="Seconds that requests in flight are given after SIGTERM."

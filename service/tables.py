@@ -27,7 +27,7 @@ reports = Table(
     "reports",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("text", Text),  # null once erased, as all that follows up to erased_at
+    Column("text", Text),  # null once erased, as most that follows, see service.erasure
     Column("external_id", Text, unique=True),
     Column("source", Text),
     Column("region", Text),
@@ -46,6 +46,12 @@ reports = Table(
     Column("erased_why", Text),  # "request" or "retention"
     Index("reports_by_time", "received_at", "id"),
     Index("reports_by_campaign", "campaign"),
+    Index(
+        "reports_erased",
+        "body_hash",
+        sqlite_where=text("erased_at IS NOT NULL"),
+        postgresql_where=text("erased_at IS NOT NULL"),
+    ),
     Index("reports_waiting", "rank", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
 )
 

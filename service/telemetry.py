@@ -98,11 +98,16 @@ class Metrics:
             "ruse_model", "1 for the version that answers.", ("version",), registry=self._own,
             multiprocess_mode="livemax",
         )  # fmt: skip
+        self.refused = Gauge(
+            "ruse_model_refused", "1 where the promoted model is not fit to serve and another answers.",
+            registry=self._own, multiprocess_mode="livemax",
+        )  # fmt: skip
         self._version: str | None = None
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def use_model(self, version: str) -> None:
-        """Notes which model answers from now on."""
+    def use_model(self, version: str, refused: bool = False) -> None:
+        """Notes which model answers from now on, and whether it does in the place of one refused."""
+        self.refused.set(refused)
         if self._version not in (None, version):
             self.model.labels(self._version).set(0)
         self.model.labels(version).set(1)
