@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,6 @@ class Ledger:
             sound = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
         database.close()
         kept = {name: entry for name, entry in self.acknowledged.items() if name not in self.asked}
-        found: set[str] = set()
-        for path in folder.glob("ruse.sqlite3*"):
-            found |= {name.decode() for name in re.findall(rb"report-\d+-\d+-end", path.read_bytes())}
         return {
             "acknowledged": len(self.acknowledged),
             "erased": len(self.erased),
@@ -185,7 +183,7 @@ class Ledger:
             "lost": sum(entry not in stored.get(name, []) for name, entry in kept.items()),
             "doubled": sum(len(entries) > 1 for entries in stored.values()),
             "not_erased": sum(name in stored for name in self.erased),
-            "in_files": len(self.erased & found),
+            "in_files": len(self.erased & in_files(folder)),
             "returned": self.returned,
             "stored": len(stored),
             "damaged": int(sound != "ok"),
@@ -272,7 +270,8 @@ def kills(folder: Path, rounds: int, writers: int = 4, **settings: str) -> dict[
     for thread in threads:
         thread.join()
     service.kill()
-    service.start()  # what a killed process left in the log of changes is overwritten now
+    service.start()
+    settle(service, ledger)
     service.stop()
     return {"kills": rounds + 1, "broken": ledger.broken, **ledger.check(folder), **statuses(ledger)}
 
@@ -303,6 +302,22 @@ def crowd(folder: Path, writers: int, each: int, **settings: str) -> dict[str, A
         **ledger.check(folder),
         **statuses(ledger),
     }
+
+
+def in_files(folder: Path) -> set[str]:
+    """The names of reports that stand anywhere in the bytes of the store's files."""
+    found: set[str] = set()
+    for path in folder.glob("ruse.sqlite3*"):
+        with suppress(FileNotFoundError):
+            found |= {name.decode() for name in re.findall(rb"report-\d+-\d+-end", path.read_bytes())}
+    return found
+
+
+def settle(service: Service, ledger: Ledger) -> None:
+    """Waits, two minutes at most, until the service has written its file anew after the last erasure."""
+    deadline = time.monotonic() + 120
+    while ledger.erased & in_files(service.folder) and time.monotonic() < deadline:
+        time.sleep(1.0)
 
 
 def two_models(folder: Path, source: Path) -> Path:
@@ -352,6 +367,7 @@ def load(folder: Path, seconds: float, source: Path, kill_every: float, promote_
     for thread in threads:
         thread.join()
     metrics = httpx.get(f"{service.url}/metrics", trust_env=False).text
+    settle(service, ledger)
     service.stop()
     # A worker that was just begun has not all its pages yet: the upper quartile of each fifth.
     fifth = max(1, len(memory) // 5)

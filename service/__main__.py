@@ -61,6 +61,8 @@ def serve(
         models = start(chosen.models, lambda: past_models(chosen))
     except (settings.SettingsError, model.ModelError) as error:
         refuse(error.code, str(error))
+    if chosen.database.startswith("sqlite"):  # what it writes besides holds texts, so it stays beside
+        os.environ["SQLITE_TMPDIR"] = str(Path(chosen.database.partition("///")[2]).absolute().parent)
     if listener is not None:  # a worker
         run(chosen, models, socket(fileno=listener), parent)
         return

@@ -2,13 +2,14 @@
 
 import logging
 from dataclasses import asdict
+from weakref import WeakKeyDictionary
 
 import orjson
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from model import ModelError
+from model import Classifier, ModelError
 from service import history, openapi, schemas
 from service.context import Context, json
 from service.problems import KINDS, RETRY_AFTER, Problem
@@ -19,6 +20,7 @@ log = logging.getLogger("ruse.service")
 def add_about(app: FastAPI, context: Context) -> None:
     """Adds the routes about the model."""
     settings = context.settings
+    trees = WeakKeyDictionary[Classifier, bytes]()  # written once, for that takes ten times a small answer
 
     @app.get(
         "/v1/taxonomy",
@@ -28,7 +30,10 @@ def add_about(app: FastAPI, context: Context) -> None:
     )
     async def taxonomy() -> Response:
         """The whole tree, with names and advice in each language."""
-        return json(orjson.dumps(context.models.current.taxonomy.as_dict()))
+        classifier = context.models.current
+        if classifier not in trees:
+            trees[classifier] = orjson.dumps(classifier.taxonomy.as_dict())
+        return json(trees[classifier])
 
     @app.get(
         "/v1/model",

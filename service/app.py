@@ -88,10 +88,10 @@ def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
     async def read_keys() -> None:
         await run_sync(context.gate.refresh)
 
-    async def empty_log() -> None:
+    async def scrub() -> None:
         if context.erasure.lingers:
             with suppress(Problem):
-                await context.in_store(context.erasure.empty_log)
+                await context.in_store(context.erasure.scrub)
 
     async def expire() -> None:
         before = now() - context.settings.retention_days * DAY
@@ -104,7 +104,7 @@ def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
         run_sync(context.models.warm_up),
         note_model(),
         _every(REFRESH, read_keys),
-        _every(REFRESH, empty_log),
+        _every(REFRESH, scrub),
     ]
     if context.settings.models is not None:
         chores.append(_every(context.settings.model_poll, look_for_model))

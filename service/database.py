@@ -8,6 +8,7 @@ processes, so that nobody is told that the database is locked. PostgreSQL has al
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 from service import tables
 
 HEAD = "0002"  # the newest migration
+_EPOCH = 1_577_836_800  # 2020, in seconds since 1970: a number in SQLite's file has 31 bits
 PATIENCE = 500  # milliseconds that the log of changes waits for its readers, while nobody can write
 WAIT = 15  # seconds that a writer waits for its turn, and a request for a connection
 _COPIED = (
@@ -123,6 +125,25 @@ class Database:
                 return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
             finally:
                 raw.execute(f"PRAGMA busy_timeout={WAIT * 1000}")
+
+    def rewrite(self) -> None:
+        """Writes SQLite's whole file anew, and notes in it when; others can read meanwhile, not write."""
+        at = int(time.time()) - _EPOCH
+        if not self._turn.acquire(timeout=WAIT):
+            raise DatabaseError("writers wait too long")
+        try:
+            with self.engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                raw.execute("VACUUM")
+                raw.execute(f"PRAGMA user_version={at}")
+        finally:
+            self._turn.release()
+
+    def rewritten_at(self) -> int:
+        """When SQLite's file was written anew last, in milliseconds since 1970."""
+        with self.reading() as connection:
+            return (int(connection.exec_driver_sql("PRAGMA user_version").scalar_one()) + _EPOCH) * 1000
 
     def migrate(self) -> None:
         """Brings the tables up to date; makes the file where there is none. Raises DatabaseError."""

@@ -1,13 +1,19 @@
 """Erasing reports for good, one by one or by age.
 
+SQLite overwrites what it deletes (secure_delete), but not copies that it leaves in the unused middle
+of a page when it moves rows between pages. So its log of changes is emptied at once, and its file is
+written anew soon: seconds after in a small store, in a large one so seldom that it takes a hundredth
+of the time.
+
 What stays is a tombstone: that there was a report, on which day, when and why it was erased, and the
 hash of all that was sent, by which the same report sent again is known and refused. The hash tells
 nothing to who does not have the whole report.
 """
 
 import logging
+import time
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, delete, exists, func, select, update
 
 from service.database import Database
 from service.store import Erased, check, write_audit
@@ -21,18 +27,20 @@ _LEFT = {
 }  # fmt: skip
 _DAY = 86_400_000
 _AT_ONCE = 500  # reports that the retention erases in one transaction
+RETRY, SELDOM = 60.0, 100  # seconds; how many times as long as it took is waited for the next
 
 
 class Erasure:
     """What erases in one database.
 
-    `lingers` tells that erased text may still stand in SQLite's log of changes: the log was being read
-    when it should have been emptied, or nobody has looked yet since an earlier process was killed.
+    `lingers` tells that erased text may still stand in the files of SQLite: until `scrub` was done, or
+    found nothing to do. That is so at first, too, for an earlier process may have been killed.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.lingers = database.is_sqlite
+        self._not_before = 0.0
 
     def erase(self, report: str, actor: str, why: str = "request") -> bool:
         """Erases a report for good; False where it was erased before. Raises Unknown."""
@@ -66,12 +74,30 @@ class Erasure:
             self.empty_log()
         return count
 
-    def empty_log(self) -> None:
-        """Overwrites SQLite's log of changes; `lingers` where it is being read: then try again."""
-        self.lingers = True
-        self.lingers = not self.database.checkpoint()
-        if self.lingers:
+    def empty_log(self) -> bool:
+        """Overwrites SQLite's log of changes; False where it is being read, then `scrub` tries again."""
+        self.lingers = self.database.is_sqlite
+        done = self.database.checkpoint()
+        if not done:
             log.warning("erased text lingers in the -wal file, for it is being read; it is tried again")
+        return done
+
+    def scrub(self) -> None:
+        """Writes SQLite's file anew where something was erased since that was done last.
+
+        Does nothing where it was done so lately that it would take more than a hundredth of the time.
+        """
+        began = time.monotonic()
+        if began < self._not_before:
+            return
+        self._not_before = began + RETRY  # should it fail
+        newest = select(func.max(reports.c.erased_at))
+        with self.database.reading() as connection:
+            erased_at = connection.scalar(newest) or 0
+        if erased_at >= self.database.rewritten_at():
+            self.database.rewrite()
+        self.lingers = not self.empty_log()
+        self._not_before = time.monotonic() + SELDOM * (time.monotonic() - began)
 
 
 def _erase(connection: Connection, found: list[str], why: str) -> None:

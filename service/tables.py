@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+_ERASED = text("erased_at IS NOT NULL")
 
 reports = Table(
     "reports",
@@ -46,11 +47,9 @@ reports = Table(
     Column("erased_why", Text),  # "request" or "retention"
     Index("reports_by_time", "received_at", "id"),
     Index("reports_by_campaign", "campaign"),
-    Index(
-        "reports_erased",
-        "body_hash",
-        sqlite_where=text("erased_at IS NOT NULL"),
-        postgresql_where=text("erased_at IS NOT NULL"),
+    *(
+        Index(name, column, sqlite_where=_ERASED, postgresql_where=_ERASED)
+        for name, column in (("reports_erased", "body_hash"), ("reports_by_erasure", "erased_at"))
     ),
     Index("reports_waiting", "rank", "id", sqlite_where=text("waiting"), postgresql_where=text("waiting")),
 )

@@ -36,7 +36,8 @@ def test_an_older_store_is_brought_up_to_date(kind: str, tmp_path: Path) -> None
     with opened(kind, tmp_path) as database:
         kept = add(Store(database), "stays")
         with database.writing() as connection:
-            connection.execute(sa.text("DROP INDEX reports_erased"))
+            for name in ("reports_erased", "reports_by_erasure"):
+                connection.execute(sa.text(f"DROP INDEX {name}"))
             connection.execute(sa.update(tables.version).values(version_num="0001"))
         database.migrate()
         assert database.revision() == HEAD

@@ -213,9 +213,9 @@ def test_the_log_is_emptied_later_where_it_is_read(tmp_path: Path) -> None:
         with database.reading() as reader:
             reader.execute(text("SELECT count(*) FROM reports")).all()
             erasure.erase(kept["id"], "a")
-            assert erasure.lingers
             assert any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
-        erasure.empty_log()
+        assert erasure.lingers
+        erasure.scrub()
         assert not erasure.lingers
         assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
@@ -232,6 +232,35 @@ def test_erased_text_is_in_no_file(tmp_path: Path) -> None:
             Erasure(store.database).erase(report["id"], "a")
         for path in tmp_path.iterdir():
             assert SECRET.encode() not in path.read_bytes(), path.name
+
+
+def test_the_file_is_written_anew_after_an_erasure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite leaves behind goes with the old file: once an erasure, never without, not too often."""
+    with opened("sqlite", tmp_path) as database:
+        store, erasure = Store(database), Erasure(database)
+        kept = [add(store, f"{SECRET} {n}") for n in range(200)]
+        erasure.scrub()
+        assert (database.rewritten_at() < kept[0]["created_at"], erasure.lingers) == (True, False)
+        for report in kept[1:]:
+            erasure.erase(report["id"], "a")
+        assert pages(database, "freelist_count") > 0
+        erasure = Erasure(database)  # as in another process
+        erasure.scrub()
+        assert (pages(database, "freelist_count"), erasure.lingers) == (0, False)
+        monkeypatch.setattr("service.erasure.SELDOM", 1e6)
+        erasure.scrub()
+        erasure.erase(kept[0]["id"], "a")
+        erasure.scrub()
+        assert erasure.lingers, "it was done just now"
+        Erasure(database).scrub()
+        assert database.rewritten_at() > kept[0]["created_at"] - 1_000
+        assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def pages(database: Database, name: str) -> int:
+    """A number that SQLite knows of its pages."""
+    with database.reading() as connection:
+        return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar())
 
 
 def test_old_reports_expire(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Tombstones are found by the hash of what was sent, so that no repetition brings an erased text back."""
+"""Tombstones are found by the hash of what was sent and by when it was erased."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Makes the index."""
+    """Makes the indexes."""
     erased = sa.text("erased_at IS NOT NULL")
-    op.create_index("reports_erased", "reports", ["body_hash"], sqlite_where=erased, postgresql_where=erased)
+    for name, column in (("reports_erased", "body_hash"), ("reports_by_erasure", "erased_at")):
+        op.create_index(name, "reports", [column], sqlite_where=erased, postgresql_where=erased)
