@@ -155,18 +155,22 @@ class Classifier:
         letters = readable + columns[kernel.OTHER_LETTERS]
         units = columns[kernel.LATIN_WORDS] + columns[kernel.CJK_TOKENS]
         known = columns[kernel.KNOWN_LATIN] + columns[kernel.CJK_TOKENS]
-        foreign = (readable < LEAST_READABLE * letters) | (
-            (columns[kernel.FOREIGN] > MOST_FOREIGN * columns[kernel.LATIN_WORDS])
-            & (columns[kernel.FOREIGN] >= columns[kernel.CJK_TOKENS])
-            & (columns[kernel.FOREIGN] > 0)
-        )
         short = columns[kernel.CHARACTERS] <= SHORTEST
         chinese = columns[kernel.CJK_TOKENS]
+        unread = known < LEAST_KNOWN * units
+        address = (chinese == 0) & (columns[kernel.RUNS] <= 1)
         unknown = (
-            (known < LEAST_KNOWN * units)
+            unread
+            | address
             | (units == 0)
-            | ((chinese == 0) & (columns[kernel.RUNS] <= 1))  # a lone address
             | ((chinese >= ENOUGH_CHINESE) & (columns[kernel.CJK_IN_WORDS] < LEAST_IN_WORDS * chinese))
+        )
+        strange = columns[kernel.FOREIGN]
+        foreign = (readable < LEAST_READABLE * letters) | (
+            ((strange > MOST_FOREIGN * columns[kernel.LATIN_WORDS]) | unread)
+            & (strange >= chinese)
+            & (strange > 0)
+            & ~address
         )
         unsure = chance < self._thresholds[best]
         reasons: list[str | None] = [None] * len(best)

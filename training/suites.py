@@ -1,4 +1,4 @@
-"""Suites beside the measured sets: evasion, false alarms, texts that cannot be read."""
+"""Suites beside the measured sets: evasion, false alarms, evidence, texts that cannot be read."""
 
 import random
 import tomllib
@@ -13,6 +13,7 @@ from training import calibrate, evade, evaluate, words
 from training.corpora import Example
 
 N_GIBBERISH = 200  # texts of each made kind
+N_DELETED = 5  # words taken out of each report to see what the evidence is worth
 N_COMMON = 3000  # Chinese characters they are made of, the most frequent ones
 
 
@@ -49,6 +50,37 @@ def false_alarms(classifier: Classifier, examples: Sequence[Example]) -> dict[st
         "called_fraud": len(wrong) / len(examples),
         "answered_fraud": sum(not p.needs_review for p in wrong) / len(examples),
     }
+
+
+def deletions(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
+    """What deleting words does to the answer, by language: the strongest N_DELETED or as many others.
+
+    `fall_...` is the mean fall of the answered category's probability, `changed_...` the share of
+    reports that get another category.
+    """
+    found = {}
+    for language in sorted({e.language for examples in measured.values() for e in examples}):
+        texts = [e.text for examples in measured.values() for e in examples if e.language == language]
+        chances = classifier.category_probabilities(texts)
+        rows, best = np.arange(len(texts)), chances.argmax(axis=1)
+        chance = random.Random(0)
+        without: dict[str, list[str]] = {"strongest": [], "random": []}
+        for text in texts:
+            words_of = classifier.explain(text)
+            strongest = words_of.strongest(N_DELETED)
+            others = chance.sample(words_of, min(len(strongest), len(words_of)))
+            for name, chosen in (("strongest", strongest), ("random", others)):
+                left = list(text)
+                for word in chosen:
+                    left[word.start : word.end] = " " * (word.end - word.start)
+                without[name].append("".join(left))
+        after = {name: classifier.category_probabilities(left) for name, left in without.items()}
+        found[language] = {
+            "rows": len(texts),
+            **{f"fall_{n}": float((chances - a)[rows, best].mean()) for n, a in after.items()},
+            **{f"changed_{n}": float((a.argmax(axis=1) != best).mean()) for n, a in after.items()},
+        }
+    return found
 
 
 def strangers(classifier: Classifier) -> dict[str, dict[str, float]]:
@@ -103,5 +135,6 @@ def report(
     return {
         "evasion": evasion(classifier, measured),
         "false_alarms": {name: false_alarms(classifier, rows) for name, rows in messages.items()},
+        "deletions": deletions(classifier, measured),
         "strangers": strangers(classifier),
     }
