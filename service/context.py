@@ -21,6 +21,7 @@ from service.models import Models
 from service.problems import RETRY_AFTER, Problem
 from service.security import Gate, Key, KeyRing
 from service.settings import Settings
+from service.staged import Staged
 from service.store import Conflict, Erased, Store, Unknown
 from service.telemetry import Metrics
 
@@ -41,6 +42,7 @@ class Context:
     database: Database
     store: Store
     desk: Desk
+    staged: Staged
     gate: Gate
     metrics: Metrics
     threads: CapacityLimiter
@@ -77,6 +79,7 @@ def create(classifier: Classifier, settings: Settings, shared: Path | None) -> C
         database,
         Store(database, settings.audit_share),
         Desk(database),
+        Staged(database, settings.audit_share),
         Gate(KeyRing(database), settings.host, settings.rate_limit, counters(shared)),
         metrics,
         CapacityLimiter(settings.threads),

@@ -20,11 +20,11 @@ from sqlalchemy.pool import QueuePool
 
 from service import tables
 
-HEAD = "0001"  # the newest migration
+HEAD = "0002"  # the newest migration
 WAIT = 15  # seconds that a writer waits for its turn, and a request for a connection
 _COPIED = (
     tables.reports, tables.predictions, tables.reviews, tables.bands, tables.repeats, tables.keys,
-    tables.audit,
+    tables.audit, tables.relabels, tables.staged, tables.replaced,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from model import Prediction
 from service import campaigns, shapes
 from service.database import Database
-from service.tables import audit, bands, new_id, now, predictions, repeats, reports, reviews
+from service.tables import audit, bands, new_id, now, predictions, repeats, replaced, reports, reviews, staged
 
 log = logging.getLogger("ruse.service")
 
@@ -243,8 +243,9 @@ def _campaign(connection: Connection, marks: list[int], report: str) -> str:
 
 def _erase(connection: Connection, found: list[str], why: str) -> None:
     listed = reports.c.id.in_(found)
-    touched = set(connection.scalars(select(reports.c.campaign).where(listed)))
-    for table in (predictions, reviews, repeats):
+    # From here on no job can keep or apply an answer of theirs.
+    touched = set(connection.scalars(select(reports.c.campaign).where(listed).with_for_update()))
+    for table in (predictions, reviews, repeats, staged, replaced):
         connection.execute(delete(table).where(table.c.report.in_(found)))
     day = reports.c.received_at - reports.c.received_at % _DAY
     values = _ERASED | {"received_at": day, "created_at": day, "erased_at": now(), "erased_why": why}
