@@ -133,7 +133,7 @@ class Foreign(SourceTable):
 
     def keep(self, connection: Connection, answers: list[dict[str, Any]]) -> tuple[int, int]:
         """Keeps the answers; how many, and how many of them are errors."""
-        connection.execute(insert(self.answers), answers)
+        self.database.insert_many(connection, self.answers, answers)
         return len(answers), sum(answer["error"] is not None for answer in answers)
 
     def diff(self, job: str, found: Diff) -> None:

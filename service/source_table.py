@@ -73,7 +73,9 @@ class SourceTable:
         """Columns that alone have a unique index and hold no null."""
         inspector = inspect(self.database.engine)
         place = (self.table.name, self.table.schema)
-        lists: list[Sequence[str | None]] = [entry["column_names"] for entry in inspector.get_unique_constraints(*place)]
+        lists: list[Sequence[str | None]] = [
+            entry["column_names"] for entry in inspector.get_unique_constraints(*place)
+        ]
         lists += [
             entry["column_names"]
             for entry in inspector.get_indexes(*place)

@@ -42,9 +42,7 @@ _ANSWER = tuple(column.name for column in predictions.c if column.name not in ("
 
 
 _COLUMNS = Columns(id="report", label="old_label")
-_DIFF = pa.schema([("report", pa.string()), *(arrow.ADDED.field(name) for name in (
-    "old_label", "category", "scheme", "category_probability", "review_reason", "changed", "error"
-))])  # fmt: skip
+_COMPARED = ("report", "category", "scheme", "category_probability", "review_reason")
 
 
 class Staged:
@@ -90,11 +88,10 @@ class Staged:
         at = now()
         answers = []
         for report, said, chance in zip(ids, classifier.classify(texts), chances, strict=True):
-            answer = {name: value for name, value in said.__dict__.items() if name not in ("ranked", "model")}
-            answer |= {"relabel": job, "report": report, "created_at": at, "lot": None}
+            answer = {"relabel": job, "report": report, **said.__dict__, "created_at": at}
+            del answer["ranked"], answer["model"]
             answer["probabilities"] = dict(zip(names, chance, strict=True))
-            if not said.needs_review:
-                answer["lot"] = self._draw(job, report)
+            answer["lot"] = None if said.needs_review else self._draw(job, report)
             answers.append(answer)
         return answers
 
@@ -113,16 +110,13 @@ class Staged:
         there = select(reports.c.id).where(reports.c.id.in_(ids), reports.c.erased_at.is_(None))
         alive = set(connection.scalars(there.with_for_update(read=True)))
         kept = [answer for answer in answers if answer["report"] in alive]
-        if kept:
-            connection.execute(insert(staged), kept)
+        self.database.insert_many(connection, staged, kept)
         return len(kept), 0
 
     def diff(self, job: str, found: Diff) -> None:
         """Counts what would change, against the answers that are current now."""
-        names = ("report", "category", "scheme", "category_probability", "review_reason")
-        query = _with_current(reports.c.id, *(staged.c[name] for name in names)).join(
-            staged, and_(staged.c.report == reports.c.id, staged.c.relabel == job)
-        )
+        mine = and_(staged.c.report == reports.c.id, staged.c.relabel == job)
+        query = _with_current(*(staged.c[name] for name in _COMPARED)).join(staged, mine)
         after = ""
         while True:
             with self.database.reading() as connection:
@@ -131,16 +125,13 @@ class Staged:
             if not rows:
                 return
             after = rows[-1].report
-            self.compare(rows, [row._mapping for row in rows], found)
+            *answers, old = map(list, zip(*rows, strict=True))
+            _count(found, dict(zip(_COMPARED, answers, strict=True)), old)
 
     def compare(self, rows: Sequence[Any], answers: Sequence[Any], found: Diff) -> None:
         """Counts what answers would change; the rows have the old category."""
-        plain = [
-            {name: answer[name] for name in _DIFF.names if name in answer}
-            | {"old_label": row.old, "changed": row.old != answer["category"]}
-            for row, answer in zip(rows, answers, strict=True)
-        ]
-        found.add(pa.RecordBatch.from_pylist(plain, _DIFF), self.columns)
+        plain = {name: [answer[name] for answer in answers] for name in _COMPARED}
+        _count(found, plain, [row.old for row in rows])
 
     def apply(self, job: str, actor: str) -> dict[str, Any]:
         """Every report gets its new answer, in one transaction. Raises UnknownJob, WrongState."""
@@ -186,6 +177,13 @@ def _with_current(*columns: Any) -> Select[Any]:
     current = and_(predictions.c.report == reports.c.id, predictions.c.model == reports.c.model)
     old = predictions.c.category.label("old")
     return select(*columns, old).select_from(reports).join(predictions, current)
+
+
+def _count(found: Diff, answers: dict[str, list[Any]], old: list[str]) -> None:
+    changed = [before != after for before, after in zip(old, answers["category"], strict=True)]
+    columns = answers | {"old_label": old, "changed": changed, "error": [None] * len(old)}
+    schema = pa.schema([("report", pa.string()), *(f for f in arrow.ADDED if f.name in columns)])
+    found.add(pa.RecordBatch.from_pydict(columns, schema), _COLUMNS)
 
 
 def _apply(connection: Connection, job: str, model: str) -> None:

@@ -21,7 +21,7 @@ from service.labels import RelabelError
 
 log = logging.getLogger("ruse.relabel")
 
-PAGE = 500  # rows of one transaction: others may write again after some milliseconds
+PAGE = 1_000  # rows of one transaction: others may write again after some milliseconds
 SAMPLE = 5_000  # rows of a dry run
 INTERVAL = 10.0  # seconds between lines of the log
 
@@ -86,8 +86,16 @@ class NotNewest(Exception):
     """Another job was applied since; that one must be reverted first."""
 
 
-def run(source: Source, job: str, classifier: Classifier, go_on: Callable[[], bool]) -> bool:
+def run(
+    source: Source,
+    job: str,
+    classifier: Classifier,
+    go_on: Callable[[], bool],
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> bool:
     """Works on a job until it waits for approval; False where `go_on` said to stop before.
+
+    `tell` is told after each page how many rows of how many are done.
 
     Raises Stopped where the job was cancelled, RelabelError, and whatever the database raises: then
     it can be run again, and goes on where it was.
@@ -110,6 +118,7 @@ def run(source: Source, job: str, classifier: Classifier, go_on: Callable[[], bo
                 kept, errors = source.keep(connection, answers)
                 source.jobs.advance(connection, job, kept, errors)
             done += kept
+            tell(row["done"] + done, row["total"])
             seen += len(rows)
             after = rows[-1][0]
         if len(rows) < PAGE:
