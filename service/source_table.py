@@ -78,7 +78,7 @@ class SourceTable:
         ]
         lists += [
             entry["column_names"]
-            for entry in inspector.get_indexes(*place)
+            for entry in inspector.get_indexes(*place, include_auto_indexes=True)
             if entry["unique"] and not any("_where" in name for name in entry.get("dialect_options", ()))
         ]
         return [names[0] for names in lists if len(names) == 1 and names[0] is not None]
