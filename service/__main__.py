@@ -1,7 +1,6 @@
 """`python -m service`. A door: reads arguments and the environment."""
 
 import gc
-import getpass
 import logging
 import os
 import signal
@@ -9,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 from socket import socket
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
@@ -19,9 +18,11 @@ import model
 from service import database as databases
 from service import server, settings, telemetry
 from service.app import create_app
+from service.commands import actor, load_settings, open_database, refuse
 from service.database import Database, DatabaseError
 from service.desk import Desk
 from service.forms import is_name, write_time
+from service.relabel_command import relabel
 from service.security import SCOPES, KeyRing, can_enter, is_loopback
 from service.settings import Settings
 from service.workers import Workers
@@ -31,8 +32,8 @@ log = logging.getLogger("ruse.service")
 cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 keys_cli = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 cli.add_typer(keys_cli, name="keys")
+cli.command()(relabel)
 
-UNUSABLE = 2  # exit code: settings, model, database or address cannot be used
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # what prometheus-client calls it; our counters lie there too
 
 
@@ -203,38 +204,6 @@ def revoke_key(key: Annotated[str, typer.Argument(help="Id of the key, as `keys 
     """Revoke a key; a running service refuses it within a few seconds."""
     if not KeyRing(open_database()).revoke(key, actor()):
         refuse("key_unknown", "there is no such key that is not revoked; see `keys list`")
-
-
-def actor() -> str:
-    """Who runs a command, for the audit."""
-    try:
-        return f"command:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user without a name, as in an image
-        return f"command:{os.getuid()}"
-
-
-def load_settings() -> Settings:
-    """The settings; ends the process where one is wrong."""
-    try:
-        return settings.load()
-    except settings.SettingsError as error:
-        refuse(error.code, str(error))
-
-
-def open_database() -> Database:
-    """The store that RUSE_DATABASE names, up to date; ends the process where it cannot be used."""
-    try:
-        database = Database(load_settings().database)
-        database.migrate()
-    except DatabaseError as error:
-        refuse(error.code, str(error))
-    return database
-
-
-def refuse(code: str, message: str) -> NoReturn:
-    """Ends the process with what is wrong on standard error."""
-    print(f"{code}: {message}", file=sys.stderr)
-    raise typer.Exit(UNUSABLE)
 
 
 if __name__ == "__main__":
