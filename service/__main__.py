@@ -23,6 +23,7 @@ from service.commands import actor, load_settings, open_database, refuse
 from service.database import Database, DatabaseError
 from service.desk import Desk
 from service.forms import is_name, write_time
+from service.relabel_command import relabel
 from service.relabel_commands import relabels_cli
 from service.security import SCOPES, KeyRing, can_enter, is_loopback
 from service.settings import Settings
@@ -35,6 +36,7 @@ cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_
 keys_cli = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 cli.add_typer(keys_cli, name="keys")
 cli.add_typer(relabels_cli, name="relabels")
+cli.command()(relabel)
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # what prometheus-client calls it; our counters lie there too
 

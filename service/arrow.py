@@ -61,7 +61,7 @@ class Columns:
         return pa.schema([field.with_name(self.prefix + field.name) for field in ADDED])
 
     def check(self, names: list[str]) -> None:
-        """Raises RelabelError where a column that is read is missing, or one that is added is there."""
+        """Raises RelabelError where a column that is read is missing or doubled, or a name is taken."""
         wanted = [name for name in (self.text, self.id, self.label) if name is not None]
         missing = [name for name in wanted if name not in names]
         if missing:
@@ -69,6 +69,12 @@ class Columns:
                 "column_missing",
                 f"there is no column {', '.join(map(repr, missing))}; name the columns "
                 "with --text-column, --id-column and --label-column",
+            )
+        doubled = sorted({name for name in wanted if names.count(name) > 1})
+        if doubled:
+            raise RelabelError(
+                "column_doubled",
+                f"the input has more than one column {', '.join(map(repr, doubled))}; rename all but one",
             )
         taken = [name for name in self.added().names if name in names]
         if taken:

@@ -129,8 +129,11 @@ def picture(flow: Sequence[Mapping[str, Any]]) -> str:
         old, new = row["old"], row["new"]
         pairs[old if old in left else REST, new if new in right else REST] += row["rows"]
     scale = FLOW_HEIGHT / pairs.total()
-    old_at = _stack({old: sum(n for (o, _), n in pairs.items() if o == old) for old, _ in pairs}, scale)
-    new_at = _stack({new: sum(n for (_, w), n in pairs.items() if w == new) for _, new in pairs}, scale)
+    before, after = Counter[str](), Counter[str]()
+    for (old, new), rows in pairs.items():
+        before[old] += rows
+        after[new] += rows
+    old_at, new_at = _stack(before, before + after, scale), _stack(after, before + after, scale)
     height = max(top + tall for at in (old_at, new_at) for top, tall, _ in at.values()) + GAP
     x0, x1 = LABEL + BAR, WIDTH - LABEL - BAR
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(old_at)}
@@ -169,11 +172,12 @@ def _largest(flow: Sequence[Mapping[str, Any]], side: str) -> set[str]:
     return {name for name, _ in total.most_common(N_BANDS)}
 
 
-def _stack(rows: Mapping[str, int], scale: float) -> dict[str, list[float]]:
-    """For each name, the largest first, where its bar begins, its room, and where its next band goes."""
+def _stack(rows: Mapping[str, int], both: Mapping[str, int], scale: float) -> dict[str, list[float]]:
+    """For each name, the largest of both sides first, where its bar begins, its room, and where its
+    next band goes."""
     at, top = {}, float(GAP)
-    for name, n in sorted(rows.items(), key=lambda row: (row[0] == REST, -row[1], row[0])):
-        tall = max(n * scale, LINE)
+    for name in sorted(rows, key=lambda name: (name == REST, -both[name], name)):
+        tall = max(rows[name] * scale, LINE)
         at[name] = [top, tall, top]
         top += tall + GAP
     return at

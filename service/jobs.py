@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.database import Database
+from service.labels import RelabelError
 from service.tables import new_id, now, relabels
 
 log = logging.getLogger("ruse.relabel")
@@ -41,7 +42,7 @@ class WrongState(Exception):
         self.state = state
 
 
-class Stopped(Exception):
+class Cancelled(Exception):
     """Somebody has cancelled the job that was being worked on."""
 
 
@@ -68,7 +69,7 @@ class Jobs:
         row = dict.fromkeys(self.table.c.keys()) | {
             "id": new_id(), "source": source, "target": target, "options": dict(options), "owner": owner,
             "idempotency_key": key, "body_hash": body_hash, "state": "queued", "done": 0, "errors": 0,
-            "leftovers": False, "created_at": now(),
+            "share": 0.0, "leftovers": False, "created_at": now(),
         }  # fmt: skip
         try:
             with self.database.writing() as connection:
@@ -115,32 +116,39 @@ class Jobs:
             row = connection.execute(query).mappings().first()
             return dict(row) if row else None
 
-    def begin(self, job: str, model: str, taxonomy: str, total: int) -> dict[str, Any]:
-        """Notes which model answers; goes on with a job that ran before. Raises Stopped."""
+    def begin(self, job: str, model: str, taxonomy: str, total: int | None = None) -> dict[str, Any]:
+        """Notes which model answers; goes on with a job that ran before.
+
+        Raises Cancelled, and RelabelError where another model began it.
+        """
         values = {"state": "running", "model": model, "taxonomy": taxonomy, "leftovers": True}
         with self.database.writing() as connection:
             row = self.read(connection, job, lock=True)
             if row["state"] not in ("queued", "running"):
-                raise Stopped
+                raise Cancelled
+            if row["model"] not in (None, model):
+                raise RelabelError(
+                    "model_changed", f"job {job} was begun with model {row['model']}; start another job"
+                )
             if row["started_at"] is None:
                 values |= {"started_at": now(), "total": total}
             connection.execute(update(self.table).where(self.table.c.id == job).values(values))
             return row | values
 
-    def advance(self, connection: Connection, job: str, rows: int, errors: int) -> None:
-        """Counts what was done, in the transaction that does it. Raises Stopped."""
+    def note(self, connection: Connection, job: str, done: int, errors: int, share: float) -> None:
+        """Notes how far a job is, in the transaction that brought it there. Raises Cancelled."""
         runs = (self.table.c.id == job) & (self.table.c.state == "running")
-        values = {"done": self.table.c.done + rows, "errors": self.table.c.errors + errors}
+        values = {"done": done, "errors": errors, "share": min(share, 1.0)}
         if not connection.execute(update(self.table).where(runs).values(values)).rowcount:
-            raise Stopped
+            raise Cancelled
 
     def settle(self, job: str, state: str, **values: Any) -> None:
-        """A job that ran waits for approval, or failed. Raises Stopped."""
+        """A job that ran waits for approval, or failed. Raises Cancelled."""
         runs = (self.table.c.id == job) & self.table.c.state.in_(("queued", "running"))
-        values |= {"state": state, "finished_at": now()}
+        values |= {"state": state, "finished_at": now()} | ({"share": 1.0} if "diff" in values else {})
         with self.database.writing() as connection:
             if not connection.execute(update(self.table).where(runs).values(values)).rowcount:
-                raise Stopped
+                raise Cancelled
 
     def decide(
         self, connection: Connection, job: str, origins: tuple[str, ...], state: str, actor: str
@@ -177,15 +185,14 @@ class Jobs:
             clean = update(self.table).where(self.table.c.id == job).values(leftovers=False)
             connection.execute(clean)
 
-    def numbers(self) -> tuple[dict[str, int], int, int]:
-        """How many jobs are in each state; rows done and rows in all of those that run."""
+    def numbers(self) -> tuple[dict[str, int], int, float]:
+        """How many jobs are in each state; of the one that runs the rows done, and their share."""
         table, runs = self.table, self.table.c.state == "running"
         with self.database.reading() as connection:
             states = select(table.c.state, func.count().label("n")).group_by(table.c.state)
             counts = {row.state: row.n for row in connection.execute(states)}
-            sums = select(func.sum(table.c.done), func.sum(table.c.total)).where(runs)
-            done, total = connection.execute(sums).one()
-        return dict.fromkeys(STATES, 0) | counts, int(done or 0), int(total or 0)
+            row = connection.execute(select(table.c.done, table.c.share).where(runs)).first()
+        return dict.fromkeys(STATES, 0) | counts, row.done if row else 0, row.share if row else 0.0
 
     def _repeat(self, connection: Connection, owner: str, key: str) -> dict[str, Any] | None:
         same = (self.table.c.owner == owner) & (self.table.c.idempotency_key == key)

@@ -107,7 +107,9 @@ def _decide(job: str, url: str | None, choose: Callable[[Any], Callable[..., dic
         jobs = _jobs(url)
         source = _source(jobs, jobs.get(job), url)
         row = choose(source)(job, actor())
-        if row["leftovers"] and row["state"] in (*ENDED, *(["applied"] if url is None else [])):
+        # A worker may still be writing files; it will tidy up itself.
+        ended = row["state"] in ENDED and (row["finished_at"] or not isinstance(source, Files))
+        if row["leftovers"] and (ended or isinstance(source, Staged)):
             source.tidy(row)
     except WrongState as error:
         refuse("relabel_state", f"the job is {error.state.replace('_', ' ')}, from which this cannot follow")

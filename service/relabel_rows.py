@@ -14,7 +14,7 @@ from service import staging
 from service.arrow import Columns
 from service.database import Database
 from service.foreign import Foreign
-from service.jobs import OPEN, STORE, Stopped
+from service.jobs import OPEN, STORE, Cancelled
 from service.labels import RelabelError
 from service.lock import Lock
 from service.settings import Settings
@@ -23,7 +23,7 @@ from service.staging import Source
 
 WAIT = 0.5  # seconds between looks at a job that a worker does
 
-Told = Callable[[int, int], None]
+Told = Callable[[int, int, int], None]
 
 
 def is_rows(source: str) -> bool:
@@ -46,11 +46,11 @@ def open_source(source: str, table: str | None, columns: Columns, chosen: Settin
     return foreign
 
 
-def dry_run(source: Source, models: Path | None) -> dict[str, Any]:
+def dry_run(source: Source, models: Path, sample: int) -> dict[str, Any]:
     """What a sample would change, and how long all would take."""
     classifier = model.load(models)
     classifier.classify(["The parcel is at the station."])  # what is compiled now is not measured
-    return staging.preview(source, classifier)
+    return staging.preview(source, classifier, sample)
 
 
 def run(source: Source, models: Path | None, owner: str, restart: bool, tell: Told) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def run(source: Source, models: Path | None, owner: str, restart: bool, tell: To
             if lock.take():  # else a worker does it, and this looks on
                 staging.run(source, job, classifier, lambda: True, tell)
             else:
-                tell(row["done"], row["total"] or 0)
+                tell(row["done"], row["total"] or 0, row["errors"])
                 time.sleep(WAIT)
-    except Stopped:
+    except Cancelled:
         row = source.jobs.get(job)
     finally:
         lock.release()

@@ -44,9 +44,10 @@ class Relabel(Body):
     problem: str | None = Field(description="The code of what made it fail.")
     model: str | None = Field(description="Version; null until it runs, as the taxonomy is.")
     taxonomy: str | None
-    total: int | None = Field(description="Rows when it began; null where not known yet.")
+    total: int | None = Field(description="Rows when it began; null of files.")
     done: int = Field(description="Rows that have an answer.")
     errors: int = Field(description="Rows among them that could not be classified.")
+    share: float = Field(ge=0, le=1, description="How much is done.")
     created_at: str
     started_at: str | None
     finished_at: str | None = Field(description="When all had an answer, or it failed.")

@@ -17,12 +17,10 @@ from service.arrow import Columns
 from service.database import Database
 from service.diff import Diff
 from service.jobs import Jobs
-from service.labels import RelabelError
 
 log = logging.getLogger("ruse.relabel")
 
 PAGE = 1_000  # rows of one transaction: others may write again after some milliseconds
-SAMPLE = 5_000  # rows of a dry run
 INTERVAL = 10.0  # seconds between lines of the log
 
 
@@ -70,16 +68,16 @@ class Source(Protocol):
         """Removes answers that nobody needs any more, some at a time."""
 
 
-def preview(source: Source, classifier: Classifier) -> dict[str, Any]:
+def preview(source: Source, classifier: Classifier, size: int) -> dict[str, Any]:
     """What a sample would change, and how many seconds all would take; keeps nothing."""
-    total, rows, found = source.count(), source.sample(SAMPLE), Diff()
+    total, rows, found = source.count(), source.sample(size), Diff()
     began = time.perf_counter()
     for at in range(0, len(rows), PAGE):
         part = rows[at : at + PAGE]
         source.compare(part, source.answer("", part, classifier), found)
     seconds = (time.perf_counter() - began) / max(len(rows), 1) * total
-    about = {"sample_rows": len(rows), "total_rows": total, "seconds": round(seconds, 1)}
-    return found.report(classifier.taxonomy, source.columns, about)
+    report = found.report(classifier.taxonomy, source.columns, {"model": classifier.manifest.version})
+    return report | {"rows_expected": total, "seconds_expected": round(seconds, 1)}
 
 
 class NotNewest(Exception):
@@ -91,24 +89,20 @@ def run(
     job: str,
     classifier: Classifier,
     go_on: Callable[[], bool],
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[int, int, int], None] = lambda done, total, errors: None,
 ) -> bool:
     """Works on a job until it waits for approval; False where `go_on` said to stop before.
 
-    `tell` is told after each page how many rows of how many are done.
+    `tell` is told after each page how many rows are done of how many, and how many errors are among them.
 
-    Raises Stopped where the job was cancelled, RelabelError, and whatever the database raises: then
+    Raises Cancelled where the job was cancelled, RelabelError, and whatever the database raises: then
     it can be run again, and goes on where it was.
     """
-    manifest = classifier.manifest
-    before = source.jobs.get(job)["model"]
-    if before not in (None, manifest.version):
-        raise RelabelError("model_changed", "the model has changed since the job began; start another job")
     source.prepare()
-    row = source.jobs.begin(job, manifest.version, classifier.taxonomy.version, source.count())
+    row = source.jobs.begin(job, classifier.manifest.version, classifier.taxonomy.version, source.count())
     began = told = time.monotonic()
-    done = 0
-    log.info("relabel_running", extra={"relabel": job, "done": row["done"], "total": row["total"]})
+    done, bad = row["done"], row["errors"]
+    log.info("relabel_running", extra={"relabel": job, "done": done, "total": row["total"]})
     after, passes, seen = None, 1, 0
     while go_on():
         rows = source.read(job, after, PAGE)
@@ -116,9 +110,9 @@ def run(
             answers = source.answer(job, rows, classifier)
             with source.database.writing() as connection:
                 kept, errors = source.keep(connection, answers)
-                source.jobs.advance(connection, job, kept, errors)
-            done += kept
-            tell(row["done"] + done, row["total"])
+                done, bad = done + kept, bad + errors
+                source.jobs.note(connection, job, done, bad, done / max(row["total"], 1))
+            tell(done, row["total"], bad)
             seen += len(rows)
             after = rows[-1][0]
         if len(rows) < PAGE:
@@ -127,7 +121,7 @@ def run(
             after, passes, seen = None, passes + 1, 0
         if time.monotonic() - told > INTERVAL:
             told = time.monotonic()
-            rate = round(done / (told - began))
+            rate = round((done - row["done"]) / (told - began))
             log.info("relabel_progress", extra={"relabel": job, "done": done, "rows_per_second": rate})
     else:
         return False
@@ -136,6 +130,6 @@ def run(
     about = {"relabel": job, "source": row["source"], "model": row["model"], "taxonomy": row["taxonomy"]}
     report = found.report(classifier.taxonomy, source.columns, about)
     source.jobs.settle(job, "waiting_for_approval", diff=report)
-    rate = round(done / max(time.monotonic() - began, 1e-3))
+    rate = round((done - row["done"]) / max(time.monotonic() - began, 1e-3))
     log.info("relabel_waits", extra={"relabel": job, "done": done, "rows_per_second": rate})
     return True

@@ -150,6 +150,7 @@ relabels = Table(
     Column("total", BigInteger),  # rows that there were when it began
     Column("done", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
+    Column("share", Float, nullable=False),  # that is done, 0 to 1
     Column("diff", JSON),  # what a person decides by
     Column("leftovers", Boolean, nullable=False),  # whether it may have answers beside that nobody needs
     Column("previous", Text),  # of a table: the job whose answers were current before

@@ -16,8 +16,9 @@ import model
 from model import ModelError
 from service import staging
 from service.database import Database, DatabaseError, reason
+from service.folder import Files
 from service.guard import describe
-from service.jobs import STORE, Jobs, Stopped
+from service.jobs import STORE, Cancelled, Jobs
 from service.labels import RelabelError
 from service.lock import Lock
 from service.settings import Settings
@@ -28,6 +29,7 @@ log = logging.getLogger("ruse.relabel")
 PAUSE = 1.0  # seconds between looks for a job
 LONG_PAUSE = 5.0  # after the store could not be used
 NICENESS = 10  # requests go first where there are too few cores
+LATER = ("target_full", "target_locked")  # what may be otherwise in a while
 ENDED = ("applied", "reverted", "failed", "cancelled")
 
 
@@ -72,10 +74,14 @@ class Worker:
             return False
         try:
             self._work(job)
-        except Stopped:
+        except Cancelled:
             log.info("relabel_cancelled", extra={"relabel": job["id"]})
         except (RelabelError, ModelError) as error:
-            self._fail(job["id"], error.code)
+            if error.code in LATER:
+                log.error("relabel_interrupted: %s; it is tried again", error.code)
+                self._stop.wait(LONG_PAUSE)
+            else:
+                self._fail(job["id"], error.code)
         except (SQLAlchemyError, DatabaseError, OSError):
             raise
         except Exception as error:
@@ -84,17 +90,23 @@ class Worker:
         return True
 
     def _work(self, job: dict[str, Any]) -> None:
-        classifier = model.load(self._settings.models)
+        chosen = self._settings
         if job["source"] == STORE:
-            source = Staged(self._database, self._settings.audit_share)
-            staging.run(source, job["id"], classifier, self.goes_on)
+            source = Staged(self._database, chosen.audit_share)
+            staging.run(source, job["id"], model.load(chosen.models), self.goes_on)
+        elif chosen.relabel_folder is None:
+            raise RelabelError("relabel_folder_unset", "RUSE_RELABEL_FOLDER is not set any more")
+        else:
+            Files(self._database, chosen.relabel_folder).run(job, chosen, self.goes_on)
 
     def _fail(self, job: str, code: str) -> None:
         log.error("relabel_failed", extra={"relabel": job, "problem": code})
-        with suppress(Stopped):
+        with suppress(Cancelled):
             self._jobs.settle(job, "failed", problem=code)
 
     def _tidy(self) -> None:
         for job in self._jobs.with_leftovers(ENDED):
             if job["source"] == STORE:
                 Staged(self._database).tidy(job)
+            elif self._settings.relabel_folder is not None and job["state"] != "applied":
+                Files(self._database, self._settings.relabel_folder).tidy(job)

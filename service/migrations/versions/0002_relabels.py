@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("total", sa.BigInteger),
         sa.Column("done", sa.BigInteger, nullable=False),
         sa.Column("errors", sa.BigInteger, nullable=False),
+        sa.Column("share", sa.Float, nullable=False),
         sa.Column("diff", sa.JSON),
         sa.Column("leftovers", sa.Boolean, nullable=False),
         sa.Column("previous", sa.Text),
