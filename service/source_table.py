@@ -36,6 +36,7 @@ class SourceTable:
         self.columns = columns
         if database.is_sqlite:
             event.listen(database.engine, "connect", _leniently)
+            database.engine.dispose()  # those that are open already are not lenient
 
     @cached_property
     def table(self) -> Table:

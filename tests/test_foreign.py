@@ -105,7 +105,7 @@ def test_rows_added_meanwhile_are_not_missed(foreign: Foreign, classifier: model
     thread = threading.Thread(target=insert)
     pages = []
 
-    def tell(count: int, _: int) -> None:
+    def tell(count: int, *_: int) -> None:
         pages.append(count)
         if len(pages) == 1:
             thread.start()
@@ -221,7 +221,7 @@ def test_the_same_command_goes_on(database: Database, small_model: Path, tmp_pat
     """A job left behind is gone on with; with other options or another model it takes --restart."""
     foreign = Foreign(database, "cases", COLUMNS)
 
-    def told(done: int, total: int) -> None:
+    def told(*_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

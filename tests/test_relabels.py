@@ -20,12 +20,12 @@ from service import relabel_schemas
 from tests.fakes import FakeClassifier
 from tests.serving import serving
 from tests.test_app import assert_problem
-from tests.test_serve import ROOT, environment
+from tests.test_serve import ROOT, Served, environment, served
 from tests.test_telemetry import samples
 
 UNKNOWN = "0" * 32
 TEXTS = [
-    "They approved my loan, then asked for a fee.",
+    "They approved my loan, then took a fee.",
     "快递员说我寄的包裹里有违禁品",
     "no refund for shoes",
 ]
@@ -171,7 +171,7 @@ def test_no_path_leads_out(client: httpx.Client, source: str, code: str, at: str
 @pytest.mark.parametrize(
     ("sent", "at"),
     [
-        ({"source": 7}, "/source"),
+        ({"source": 7, "target": "x"}, "/source"),
         ({"source": "store", "target": "x"}, "/target"),
         ({"source": "in"}, "/target"),
         ({"source": "store", "text_column": "a"}, "/text_column"),
@@ -213,19 +213,29 @@ def test_metrics_tell_of_jobs(client: httpx.Client) -> None:
     assert found[("ruse_relabel_rows",)] == 0
 
 
+def companion(it: Served) -> int:
+    """The process for jobs."""
+    deadline = time.monotonic() + 30
+    while True:
+        paths = Path(f"/proc/{it.process.pid}/task").glob("*/children")
+        if found := [int(word) for path in paths for word in path.read_text().split()]:
+            (one,) = found
+            return one
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_serve_starts_a_process_for_jobs(small_model: Path, tmp_path: Path) -> None:
     """`serve` has a process that does jobs, begins it again when it is killed, and takes it along."""
-    from tests.test_serve import served
-    from tests.test_workers import wait_for_workers
-
     variables = {"RUSE_MODELS": str(small_model), "RUSE_RELABEL_WORKER": "true"}
     with served(tmp_path / "log", **variables) as it:
-        (first,) = wait_for_workers(it, 1)
+        first = companion(it)
         os.kill(first, signal.SIGKILL)
         it.client.post("/v1/reports", json={"text": TEXTS[0]})
         job = it.client.post("/v1/relabels", json={"source": "store"}).headers["location"]
         until(it.client, job, "waiting_for_approval")
-        (second,) = wait_for_workers(it, 1)
+        second = companion(it)
+        assert second != first
         it.process.send_signal(signal.SIGTERM)
         assert it.process.wait(20) == -signal.SIGTERM
         assert not Path(f"/proc/{second}").exists()
