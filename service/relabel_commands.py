@@ -70,7 +70,8 @@ def show(
         write_report(report, row["diff"])
     times = {name: write_time(row[name]) for name in row if name.endswith("_at")}
     hidden = ("idempotency_key", "body_hash", "leftovers")
-    shown = {name: value for name, value in (row | times).items() if name not in hidden}
+    # Names of columns are no plain str.
+    shown = {str(name): value for name, value in (row | times).items() if name not in hidden}
     print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
 
 
