@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import psycopg
 from psycopg import sql
-from sqlalchemy import JSON, Connection, Engine, Table, create_engine, event, func, insert, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -54,7 +54,7 @@ class Database:
             raise DatabaseError("the database must be a file: sqlite:///ruse.sqlite3")
         self._turn = threading.Lock()
         options: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "pool_timeout": WAIT}
-        options |= {"json_serializer": _json, "json_deserializer": orjson.loads}
+        options |= {"json_serializer": as_json, "json_deserializer": orjson.loads}
         # hide_parameters: an error must not carry a text.
         if self.path:
             self.engine = create_engine(
@@ -115,20 +115,27 @@ class Database:
             connection.execute(select(func.pg_advisory_xact_lock(line)))
 
     def insert_many(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Inserts rows that all have the same columns: by COPY where there is one, for it is faster."""
-        if self.is_sqlite or not rows:
-            if rows:
-                connection.execute(insert(table), rows)
+        """Inserts rows that all have the same columns; values as the driver takes them, JSON as text.
+
+        By COPY where there is one, and past SQLAlchemy: others wait for what is written meanwhile.
+        """
+        if not rows:
             return
-        coded = [name for name in rows[0] if isinstance(table.c[name].type, JSON)]
+        values = [tuple(row.values()) for row in rows]
+        if self.is_sqlite:
+            quote = self.engine.dialect.identifier_preparer.quote
+            names, marks = ", ".join(map(quote, rows[0])), ", ".join("?" * len(rows[0]))
+            into = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
+            connection.exec_driver_sql(into, values)
+            return
         columns = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
-        into = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
+        copying = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
         raw = connection.connection.driver_connection
         assert raw is not None
         try:
-            with raw.cursor() as cursor, cursor.copy(into) as copy:
-                for row in rows:
-                    copy.write_row(list((row | {name: _json(row[name]) for name in coded}).values()))
+            with raw.cursor() as cursor, cursor.copy(copying) as copy:
+                for row in values:
+                    copy.write_row(row)
         except psycopg.Error as error:
             raise DBAPIError("COPY", None, error, hide_parameters=True) from None
 
@@ -205,7 +212,8 @@ def _make_sqlite_safe(engine: Engine, path: Path) -> None:
             raise DisconnectionError
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """The value as JSON."""
     return orjson.dumps(value).decode()
 
 

@@ -60,7 +60,8 @@ class SourceTable:
         if column.name not in (*primary[: len(primary) == 1], *self._unique()):
             raise RelabelError("id_doubled", f"{self.name}.{column.name}: may hold a value twice; name a "
                             "column that has a unique index")  # fmt: skip
-        if not isinstance(column.type, Integer | String | Uuid | Numeric):
+        kinds = (Integer, String) if self.database.is_sqlite else (Integer, String, Uuid, Numeric)
+        if not isinstance(column.type, kinds):
             raise RelabelError("id_type", f"{self.name}.{column.name}: is neither number, text nor UUID")
         return column
 

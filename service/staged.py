@@ -28,7 +28,7 @@ from sqlalchemy import (
 from model import Classifier
 from service import arrow
 from service.arrow import Columns
-from service.database import Database
+from service.database import Database, as_json
 from service.diff import Diff
 from service.jobs import OPEN, STORE, Jobs
 from service.staging import NotNewest
@@ -90,7 +90,7 @@ class Staged:
         for report, said, chance in zip(ids, classifier.classify(texts), chances, strict=True):
             answer = {"relabel": job, "report": report, **said.__dict__, "created_at": at}
             del answer["ranked"], answer["model"]
-            answer["probabilities"] = dict(zip(names, chance, strict=True))
+            answer["probabilities"] = as_json(dict(zip(names, chance, strict=True)))
             answer["lot"] = None if said.needs_review else self._draw(job, report)
             answers.append(answer)
         return answers
@@ -163,12 +163,16 @@ class Staged:
 
     def tidy(self, job: dict[str, Any]) -> None:
         """Removes staged answers; those of an applied job are predictions by now."""
-        mine = staged.c.relabel == job["id"]
-        some = select(staged.c.report).where(mine).limit(_AT_ONCE)
+        after = ""
         while True:
+            mine = (staged.c.relabel == job["id"], staged.c.report > after)
             with self.database.writing() as connection:
-                if not connection.execute(delete(staged).where(mine, staged.c.report.in_(some))).rowcount:
+                some = select(staged.c.report).where(*mine).order_by(staged.c.report).limit(_AT_ONCE)
+                found = list(connection.scalars(some))
+                if not found:
                     break
+                connection.execute(delete(staged).where(*mine, staged.c.report <= found[-1]))
+                after = found[-1]
         self.jobs.is_tidy(job["id"])
 
 

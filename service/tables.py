@@ -166,8 +166,8 @@ relabels = Table(
 staged = Table(
     "staged",
     metadata,
+    Column("report", Text, ForeignKey("reports.id"), primary_key=True),
     Column("relabel", Text, ForeignKey("relabels.id"), primary_key=True),
-    Column("report", Text, ForeignKey("reports.id"), primary_key=True, index=True),
     *_answer(),
     Column("lot", Float),  # its place in the queue where it is drawn for an audit, else null
 )
@@ -176,8 +176,8 @@ staged = Table(
 replaced = Table(
     "replaced",
     metadata,
+    Column("report", Text, ForeignKey("reports.id"), primary_key=True),
     Column("relabel", Text, ForeignKey("relabels.id"), primary_key=True),
-    Column("report", Text, ForeignKey("reports.id"), primary_key=True, index=True),
     Column("model", Text),
     Column("audit", Boolean, nullable=False),
     Column("waiting", Boolean, nullable=False),

@@ -25,7 +25,7 @@ WORDS = [words for known in SMALL.values() for words in known]
 BEFORE = {
     "model": "old", "taxonomy": "1.0", "category": "fake_loan", "category_probability": 0.9,
     "scheme": "loan_upfront_fee", "scheme_probability": 0.8, "scheme_sure": True, "needs_review": False,
-    "review_reason": None, "probabilities": {"fake_loan": 0.9}, "created_at": 1,
+    "review_reason": None, "probabilities": "{}", "created_at": 1,
 }  # fmt: skip
 
 

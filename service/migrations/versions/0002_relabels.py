@@ -38,8 +38,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "staged",
+        sa.Column("report", sa.Text, sa.ForeignKey("reports.id"), primary_key=True),
         sa.Column("relabel", sa.Text, sa.ForeignKey("relabels.id"), primary_key=True),
-        sa.Column("report", sa.Text, sa.ForeignKey("reports.id"), primary_key=True, index=True),
         sa.Column("taxonomy", sa.Text, nullable=False),
         sa.Column("category", sa.Text, nullable=False),
         sa.Column("category_probability", sa.Float, nullable=False),
@@ -54,8 +54,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "replaced",
+        sa.Column("report", sa.Text, sa.ForeignKey("reports.id"), primary_key=True),
         sa.Column("relabel", sa.Text, sa.ForeignKey("relabels.id"), primary_key=True),
-        sa.Column("report", sa.Text, sa.ForeignKey("reports.id"), primary_key=True, index=True),
         sa.Column("model", sa.Text),
         sa.Column("audit", sa.Boolean, nullable=False),
         sa.Column("waiting", sa.Boolean, nullable=False),
