@@ -125,7 +125,9 @@ class Count:
         """One row."""
         found = Diff()
         for batch in batches:
-            found.add(batch, self.columns, None, self.with_text)
+            # The place of a row says nothing on a cluster.
+            ids = None if self.columns.id else pa.nulls(len(batch))
+            found.add(batch, self.columns, ids, self.with_text)
         yield pa.record_batch({"diff": pa.array([orjson.dumps(found.as_dict())], pa.binary())})
 
 
