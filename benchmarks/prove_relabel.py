@@ -240,6 +240,26 @@ def full_disk(folder: Path, source: Path, chunk: int, calm: Path, **settings: st
     return {"full": code, "said": said, "parts_before": midway, "resumed": after, "same": same}
 
 
+def spark(folder: Path, source: Path, **settings: str) -> dict[str, Any]:
+    """Spark on two cores of this machine against the local engine, row by row."""
+    for name, words in (("local", ()), ("spark", ("--engine", "spark=local[2]"))):
+        run = Run(source, folder / name, *words, **settings)
+        assert run.wait() == 0, run.said()
+    one, other = (
+        pq.ParquetDataset(folder / name).read().sort_by("id").combine_chunks() for name in ("local", "spark")
+    )
+    reports = [
+        json.loads((folder / name / "_ruse" / "report.json").read_text()) for name in ("local", "spark")
+    ]
+    counted = [{k: v for k, v in report.items() if not k.endswith("_changes")} for report in reports]
+    return {
+        "rows": one.num_rows,
+        "same_rows": one.cast(other.schema).equals(other),
+        "same_types": one.schema.names == other.schema.names,
+        "same_report": counted[0] == counted[1],
+    }
+
+
 def large(folder: Path, source: Path, workers: int, **settings: str) -> dict[str, Any]:
     """One run over a large file: rate, and memory (PSS, summed over all processes) as it goes."""
     run = Run(source, folder / "large", "--workers", str(workers), **settings)
@@ -310,6 +330,13 @@ def main() -> None:
             found["full_disk"] = full_disk(folder, source, chunk, folder / "calm")
         except PermissionError as error:
             found["full_disk"] = {"skipped": str(error)}
+        some = make(folder / "some.parquet", min(options.rows, 200_000), known, labels)
+        try:
+            found["spark"] = spark(folder, some)
+            again = Run(some, folder / "spark", "--engine", "spark=local[2]")
+            found["spark"]["second_time"] = (again.wait(), again.said().splitlines()[-1])
+        except AssertionError as error:
+            found["spark"] = {"failed": str(error)[:500]}
         shutil.rmtree(folder / "calm")
         shutil.rmtree(folder / "torn")
         source.unlink()
