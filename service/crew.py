@@ -22,7 +22,6 @@ from model import ModelError
 from service import arrow
 from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options, format_of, number_rows
-from service.guard import describe
 from service.labels import RelabelError
 from service.manifest import Manifest
 
@@ -91,6 +90,8 @@ class Crew:
         finally:
             if self._pool is not None:
                 self._pool.shutdown(wait=True, kill_workers=True)
+            for _, written in self._hands.values():
+                written.unlink(missing_ok=True)
 
     def _chunks(self, file: File) -> Iterator[Chunk]:
         """What of a file is to be done."""
@@ -118,8 +119,12 @@ class Crew:
         part = chunk.part(format_of(chunk.file).suffix(chunk.file))
         place = self._job.target / part
         written = place.with_name(f".{place.name}.{os.getpid()}.new")
-        future = self._pool.submit(_do, chunk, self._job, self._sha256, written)
-        self._hands[future] = (chunk, written)
+        try:
+            future = self._pool.submit(do, chunk, self._job, self._sha256, written)
+        except BrokenProcessPool:
+            self._begin_again([chunk])
+        else:
+            self._hands[future] = (chunk, written)
 
     def _collect(self) -> None:
         """Waits for a chunk, and puts what is finished in its place."""
@@ -193,7 +198,7 @@ def _settle(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _do(chunk: Chunk, job: Job, sha256: str, written: Path) -> dict[str, Any]:
+def do(chunk: Chunk, job: Job, sha256: str, written: Path) -> dict[str, Any]:
     """A worker's work: the part, written and safe on the disk; what it adds to the diff."""
     classifier = arrow.load(job.models)
     if classifier.manifest.sha256 != sha256:
@@ -208,6 +213,8 @@ def _do(chunk: Chunk, job: Job, sha256: str, written: Path) -> dict[str, Any]:
         written.unlink(missing_ok=True)
         raise
     except Exception as error:  # its message might quote a text
+        from service.guard import describe  # which brings what serves HTTP
+
         written.unlink(missing_ok=True)
         raise RelabelError("internal_error", f"{chunk.file.name}: {describe(error)}") from None
     number_rows(diff, chunk.file, job.options)

@@ -69,7 +69,7 @@ def run(
         except AnalysisException as error:
             raise RelabelError("source_unusable", f"{source}: Spark finds no Parquet there") from error
         columns.check(rows.columns)
-        added = ", ".join(f"`{_quoted(field.name)}` {_type(field.type)}" for field in columns.added())
+        added = ", ".join(f"`{_quoted(field.name)}` {spark_type(field.type)}" for field in columns.added())
         wanted = StructType([*rows.schema, *spark.createDataFrame([], added).schema])
         relabelled = rows.mapInArrow(Relabel(columns, models, classifier.manifest.sha256), wanted)
         relabelled.write.mode("overwrite").parquet(target)
@@ -125,7 +125,9 @@ class Count:
         """One row."""
         found = Diff()
         for batch in batches:
-            found.add(batch, self.columns, None, self.with_text)
+            # The place of a row says nothing on a cluster.
+            ids = None if self.columns.id else pa.nulls(len(batch))
+            found.add(batch, self.columns, ids, self.with_text)
         yield pa.record_batch({"diff": pa.array([orjson.dumps(found.as_dict())], pa.binary())})
 
 
@@ -137,7 +139,8 @@ def _about(source: str, classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def _type(kind: pa.DataType) -> str:
+def spark_type(kind: pa.DataType) -> str:
+    """What Spark calls the type of an added column."""
     return {"string": "string", "float": "float", "bool": "boolean"}[str(kind)]
 
 
