@@ -165,6 +165,7 @@ class Jobs:
         latest = connection.scalar(select(func.max(self.table.c.decided_at))) or 0
         values = {"state": state, "decided_at": max(now(), latest + 1), "decided_by": actor}
         connection.execute(update(self.table).where(self.table.c.id == job).values(values))
+        log.info("relabel_decided", extra={"relabel": job, "state": state, "actor": actor})
         return row | values
 
     def newest_applied(self, connection: Connection, source: str) -> str | None:

@@ -1,5 +1,7 @@
 """service.worker: the process that does jobs, killed and begun again."""
 
+import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -129,3 +131,47 @@ def test_a_cancelled_job_stops_within_a_page(small_model: Path, tmp_path: Path) 
         assert source.jobs.get(job)["state"] == "cancelled"
         Worker(database, Settings.model_construct()).step()
         assert answers(database, job) == []
+
+
+def test_a_full_database_is_waited_for(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where SQLite finds no room the worker says so and tries again; with room the job is done whole."""
+    room = {"pages": 0}
+    opening = Database._open
+
+    def open_small(self: Database) -> sqlite3.Connection:
+        connection = opening(self)
+        # Far more than there are where there is room; the setting of a connection stays otherwise.
+        connection.execute(f"PRAGMA max_page_count={room['pages'] or 1_000_000}")
+        return connection
+
+    monkeypatch.setattr(Database, "_open", open_small)
+    monkeypatch.setattr("service.worker.LONG_PAUSE", 0.2)
+    with opened("sqlite", tmp_path) as database:
+        fill(database, 1_000)
+        with database.reading() as connection:
+            room["pages"] = connection.exec_driver_sql("PRAGMA page_count").scalar() + 60  # type: ignore[operator]
+        small = Database(str(database.url))
+        jobs = Jobs(database)
+        job = jobs.create("store", None, {}, "key")[0]["id"]
+        worker = Worker(small, Settings.model_construct(models=small_model))
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        try:
+            deadline = time.monotonic() + 60
+            while "relabel_interrupted: SQLITE_FULL" not in caplog.text:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert (jobs.get(job)["state"], jobs.get(job)["done"] < 1_000) == ("running", True)
+            room["pages"] = 0
+            small.engine.dispose()
+            while jobs.get(job)["state"] == "running":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            worker.stop()
+            thread.join()
+            small.close()
+        assert jobs.get(job)["state"] == "waiting_for_approval"
+        assert len(answers(database, job)) == jobs.get(job)["done"] == 1_000
