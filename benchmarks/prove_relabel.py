@@ -301,8 +301,8 @@ def pss(pid: int) -> int:
     return 0
 
 
-def main() -> None:
-    """Runs all proofs and writes what was found."""
+def main() -> int:
+    """Runs all proofs and writes what was found; 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--kills", type=int, default=100)
@@ -311,13 +311,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="Where there is room for the files.")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("prove_relabel.json"))
     options = parser.parse_args()
+    sizes = f"--rows {options.rows} --kills {options.kills} --large {options.large}"
     found: dict[str, Any] = {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cpus": os.cpu_count(),
-            "processor": platform.machine(),
-            "python": platform.python_version(),
-        },
+        "command": f"python -m benchmarks.prove_relabel {sizes} --workers {options.workers}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "load_average_before": round(os.getloadavg()[0], 1),
     }
     known = texts()
     labels = ("fake_loan", "part_time_job", "romance", "retired_name")
@@ -348,9 +347,14 @@ def main() -> None:
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(json.dumps(found, indent=1))
+    found["load_average_after"] = round(os.getloadavg()[0], 1)
+    text = json.dumps(found, indent=1).replace(f"{folder}/", "")
+    options.out.write_text(text + "\n", "utf-8")
+    print(text)
+    torn, full = found["kills"], found["full_disk"]
+    broken = torn["parts_that_differ"] or torn["rows_lost"] or torn["rows_doubled"] or torn["left_behind"]
+    return int(bool(broken) or not full.get("same", True) or not found["spark"].get("same_rows", False))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

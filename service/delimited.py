@@ -41,7 +41,7 @@ class Delimited:
         """Rows by the thousands, a row that goes over several lines in one."""
         header, encoding, end = _head(file, options)
         given = lines.Lines(file)
-        records = _records(given, _delimiter(file, options))
+        records = _records(given, _delimiter(file, options), encoding)
         next(records, None)
         kept = (record for record in records if record.strip(b"\r\n"))
         return lines.chunks(file, given, kept, options, header, encoding, end)
@@ -121,8 +121,8 @@ class Workbook:
 
 def _head(file: File, options: Options) -> tuple[list[str], str, str]:
     """Header, encoding, and how its lines end."""
-    first = next(_records(lines.Lines(file), _delimiter(file, options)), b"")
     encoding = options.encoding if options.encoding != "auto" else _encoding(lines.Lines(file))
+    first = next(_records(lines.Lines(file), _delimiter(file, options), encoding), b"")
     try:
         words = first.decode(encoding)
     except UnicodeDecodeError:
@@ -157,11 +157,11 @@ def _decodes(line: bytes, encoding: str) -> bool:
     return True
 
 
-def _records(given: Iterable[bytes], delimiter: str) -> Iterator[bytes]:
+def _records(given: Iterable[bytes], delimiter: str, encoding: str) -> Iterator[bytes]:
     """The rows as bytes: a line, or several where a quoted cell goes over them.
 
-    The reader that later parses a row also says where it ends. It can do that before the row is
-    decoded: no byte of a character of UTF-8 or GB18030 looks like a quote, a delimiter or an end.
+    The reader that later parses a row also says where it ends; a line without a quote needs none. (No
+    byte of a longer character of UTF-8 or GB18030 looks like a quote or the end of a line.)
     """
     every = iter(given)
     for line in every:
@@ -170,18 +170,18 @@ def _records(given: Iterable[bytes], delimiter: str) -> Iterator[bytes]:
             continue
         taken: list[bytes] = []
         with suppress(csv.Error):  # a lone \r: the row is read on its own later
-            next(csv.reader(_noted(chain([line], every), taken), delimiter=delimiter))
+            next(csv.reader(_noted(chain([line], every), taken, encoding), delimiter=delimiter))
         yield b"".join(taken)
 
 
-def _noted(given: Iterable[bytes], taken: list[bytes]) -> Iterator[str]:
+def _noted(given: Iterable[bytes], taken: list[bytes], encoding: str) -> Iterator[str]:
     size = 0
     for line in given:
         taken.append(line)
         size += len(line)
         if size > lines.LONGEST:
             raise BadFile(f"a quote in it is not closed within {lines.LONGEST // 2**20} MB")
-        yield line.decode("latin-1")
+        yield line.decode(encoding, "surrogateescape")
 
 
 def _sheet(file: File, name: str | None) -> Generator[tuple[Any, ...], None, None]:

@@ -27,8 +27,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def plan(job: Job, tree: Taxonomy) -> tuple[list[File], dict[int, str]]:
     """The files of a job, and why some of them are bad. Raises RelabelError before any work."""
-    if job.target.resolve().is_relative_to(job.source.resolve()) and job.source.is_dir():
-        raise RelabelError("target_inside", f"{job.target}: lies in the source; choose another target")
     Labels(tree, job.options.columns.level, job.options.columns.crosswalk)
     files = find(job.source)
     bad: dict[int, str] = {}
@@ -58,6 +56,8 @@ def run(
     `watch` hears of the progress, `goes_on` is asked now and then. Raises Stopped when that says no,
     RelabelError when something is in the way, ModelError where the model cannot be loaded.
     """
+    if job.target.resolve().is_relative_to(job.source.resolve()) and job.source.is_dir():
+        raise RelabelError("target_inside", f"{job.target}: lies in the source; choose another target")
     classifier = model.load(job.models)
     files, bad = plan(job, classifier.taxonomy)
     known = {

@@ -86,6 +86,20 @@ def test_gb18030_is_told_and_kept(tmp_path: Path, stub: Classifier) -> None:
         assert [row[:2] for row in found[51:53]] == [[ZH, "㐀"], [f"𠮷{ZH}", "1"]]
 
 
+def test_a_delimiter_inside_a_character(tmp_path: Path, stub: Classifier) -> None:
+    """A byte of a character of GB18030 that looks like the delimiter parts no cells."""
+    inside = b"\x81\x7c".decode("gb18030")  # 0x7c is |
+    source = tmp_path / "a.csv"
+    source.write_bytes(f'text|n\n{inside}"x|1\n"{inside}\n{inside}"|2\nlast|3\n'.encode("gb18030"))
+    options = Options(chunk=1, encoding="gb18030", delimiter="|")
+    found = cells(relabel_here(source, tmp_path / "out", options, stub)[0], "gb18030", "|")
+    assert [row[:2] for row in found[1:]] == [
+        [f'{inside}"x', "1"],
+        [f"{inside}\n{inside}", "2"],
+        ["last", "3"],
+    ]
+
+
 def test_rows_of_a_wrong_length_go_through(tmp_path: Path, stub: Classifier) -> None:
     """A row with cells missing or too many has an error; its cells are all there, and so are ours."""
     source = tmp_path / "a.csv"
