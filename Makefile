@@ -1,7 +1,7 @@
 # One spelling of each command. The README's two work without make.
 python = .venv/bin/python
 
-.PHONY: setup serve check test docs train evaluate prove-service
+.PHONY: setup serve check test docs train evaluate prove-service prove-relabel prove-latency
 
 setup:
 	sh setup.sh dev
@@ -32,3 +32,10 @@ evaluate: setup
 prove-service: setup
 	$(python) -m benchmarks.prove_service
 	$(python) -m docs.proofs
+
+# The whole of it takes hours and 8 GB of disk: make prove-relabel sizes="--rows 200000 --kills 30 --large 1000000"
+prove-relabel: setup
+	$(python) -m benchmarks.prove_relabel $(sizes)
+
+prove-latency: setup
+	$(python) -m benchmarks.relabel_latency

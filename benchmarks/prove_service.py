@@ -51,7 +51,8 @@ class Service:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self._settings = {"RUSE_DATABASE": f"sqlite:///{folder}/ruse.sqlite3"} | settings
+        own = {"RUSE_DATABASE": f"sqlite:///{folder}/ruse.sqlite3", "RUSE_RELABEL_WORKER": "false"}
+        self._settings = own | settings
         self.log = folder / "log"
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None

@@ -26,6 +26,9 @@ LEAST_IN_WORDS, ENOUGH_CHINESE = 0.3, 8
 # The share of Latin words that are common words of a language the model does not read.
 MOST_FOREIGN = 0.15
 
+# Why a text needs review; `Answers.reasons` counts them from 1, and the last that holds is named.
+REASONS = ("unsure", "unknown_words", "too_short", "other_language")
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -53,6 +56,22 @@ class Prediction:
             **self.__dict__,
             "ranked": [{"category": name, "probability": share} for name, share in self.ranked],
         }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of many texts, column by column; each array has the shape (n_texts,).
+
+    `category` and `scheme` are indices into the taxonomy, probabilities float32; `reason` is 0 where
+    no review is needed, else the place in REASONS, counted from 1.
+    """
+
+    category: np.ndarray
+    category_probability: np.ndarray
+    scheme: np.ndarray
+    scheme_probability: np.ndarray
+    scheme_sure: np.ndarray
+    reason: np.ndarray
 
 
 class Classifier:
@@ -86,9 +105,11 @@ class Classifier:
     def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Scores float32 (n_texts, n_columns) before the temperature; statistics
         int32 (n_texts, kernel.N_STATISTICS)."""
-        codes, offsets = encode(texts)
-        scores = np.empty((len(texts), self.bias.size), np.float32)
-        statistics = np.empty((len(texts), kernel.N_STATISTICS), np.int32)
+        return self._scores(*encode(texts))
+
+    def _scores(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.empty((offsets.size - 1, self.bias.size), np.float32)
+        statistics = np.empty((offsets.size - 1, kernel.N_STATISTICS), np.int32)
         kernel.score(
             codes, offsets, self.fold, self.grams, self.words,
             self.gram_scale, self.word_scale, self.bias, scores, statistics,
@@ -97,10 +118,13 @@ class Classifier:
 
     def answer(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scheme and category probabilities, and the statistics, of one pass over the texts."""
-        scores, statistics = self.scores(texts)
-        schemes = np.empty((len(texts), len(self.manifest.schemes)), np.float32)
+        return self._answer(*encode(texts))
+
+    def _answer(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scores, statistics = self._scores(codes, offsets)
+        schemes = np.empty((len(scores), len(self.manifest.schemes)), np.float32)
         kernel.softmax(scores, self.manifest.temperature, schemes)
-        categories = np.empty((len(texts), len(self.taxonomy.category_ids)), np.float32)
+        categories = np.empty((len(scores), len(self.taxonomy.category_ids)), np.float32)
         kernel.roll_up(schemes, self.category_index, categories)
         return schemes, categories, statistics
 
@@ -121,35 +145,47 @@ class Classifier:
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text. Raises TextError for what is no str, naming its index."""
         schemes, categories, statistics = self.answer(texts)
+        said = self._decide(schemes, categories, statistics)
         order = np.argsort(-categories, axis=1, kind="stable")[:, :N_RANKED]
-        best = order[:, 0]
-        inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
-        scheme = inside.argmax(axis=1)
-        rows = np.arange(len(best))
-        chance = categories[rows, best]
-        scheme_chance = schemes[rows, scheme]
-        sure = scheme_chance >= self.manifest.scheme_threshold * chance
-        reasons = self._reasons(best, chance, statistics)
         ranked_chance = np.take_along_axis(categories, order, axis=1)
         names = self.taxonomy.category_ids
+        reasons = (None, *REASONS)
         return [
             Prediction(
-                names[best[i]],
-                float(chance[i]),
-                self.taxonomy.scheme_ids[scheme[i]],
-                float(scheme_chance[i]),
-                bool(sure[i]) and reasons[i] is None,
-                reasons[i] is not None,
-                reasons[i],
+                names[said.category[i]],
+                float(said.category_probability[i]),
+                self.taxonomy.scheme_ids[said.scheme[i]],
+                float(said.scheme_probability[i]),
+                bool(said.scheme_sure[i]),
+                bool(said.reason[i]),
+                reasons[said.reason[i]],
                 tuple((names[k], float(p)) for k, p in zip(order[i], ranked_chance[i], strict=True)),
                 self.manifest.version,
                 self.taxonomy.version,
             )
-            for i in range(len(best))
+            for i in range(len(schemes))
         ]
 
-    def _reasons(self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray) -> list[str | None]:
-        """Why each text needs review, or None; the first reason that holds."""
+    def classify_utf8(self, content: Any, starts: np.ndarray) -> Answers:
+        """The answers of `classify` without an object for each text.
+
+        `content` is a buffer of UTF-8 in which text i is the bytes `starts[i]` to `starts[i + 1]`;
+        `starts` is int64 (n_texts + 1,). Raises TextError where that is not UTF-8.
+        """
+        return self._decide(*self._answer(*encode_utf8(content, starts)))
+
+    def _decide(self, schemes: np.ndarray, categories: np.ndarray, statistics: np.ndarray) -> Answers:
+        rows = np.arange(len(categories))
+        best = categories.argmax(axis=1)
+        inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
+        scheme = inside.argmax(axis=1)
+        chance, scheme_chance = categories[rows, best], schemes[rows, scheme]
+        reason = self._reasons(best, chance, statistics)
+        sure = (scheme_chance >= self.manifest.scheme_threshold * chance) & (reason == 0)
+        return Answers(best, chance, scheme, scheme_chance, sure, reason)
+
+    def _reasons(self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        """Why each text needs review, int8 as in Answers."""
         columns = statistics.T.astype(np.float32)
         readable = columns[kernel.CJK_TOKENS] + columns[kernel.LATIN_LETTERS]
         letters = readable + columns[kernel.OTHER_LETTERS]
@@ -173,15 +209,9 @@ class Classifier:
             & ~address
         )
         unsure = chance < self._thresholds[best]
-        reasons: list[str | None] = [None] * len(best)
-        for flags, reason in (
-            (unsure, "unsure"),
-            (unknown, "unknown_words"),
-            (short, "too_short"),
-            (foreign, "other_language"),
-        ):
-            for i in np.flatnonzero(flags):
-                reasons[i] = reason
+        reasons = np.zeros(len(best), np.int8)
+        for number, flags in enumerate((unsure, unknown, short, foreign), 1):
+            reasons[flags] = number
         return reasons
 
     def candidates(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -219,6 +249,21 @@ def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         raise TextError(f"texts[{at}] is {type(texts[at]).__name__}, not str") from None
     np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
     return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32), offsets
+
+
+def encode_utf8(content: Any, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `encode` gives, from texts that lie in one buffer of UTF-8 as `classify_utf8` takes them."""
+    encoded = np.frombuffer(content, np.uint8)[starts[0] : starts[-1]]
+    begins = (encoded & 0xC0) != 0x80  # whether a character begins at this byte
+    inner = starts[:-1][starts[:-1] < starts[-1]] - starts[0]
+    try:
+        if not begins[inner].all():
+            raise UnicodeDecodeError("utf-8", b"", 0, 0, "a text begins inside a character")
+        codes = np.frombuffer(str(encoded.data, "utf-8").encode("utf-32-le"), np.uint32)
+    except UnicodeDecodeError:
+        raise TextError("a text in the buffer is not UTF-8; check the column first") from None
+    counts = np.concatenate([[0], np.cumsum(begins, dtype=np.int64)])
+    return codes, counts[starts - starts[0]]
 
 
 def load(folder: str | Path | None = None) -> Classifier:

@@ -145,7 +145,10 @@ def add_health(app: FastAPI, context: Context) -> None:
         await context.admit(request, None)
         try:
             depth: int | None = await context.in_store(context.desk.depth)
+            jobs: tuple[dict[str, int], int, float] | None = await context.in_store(
+                context.staged.jobs.numbers
+            )
         except Problem:
-            depth = None
-        text = await run_sync(context.metrics.text, depth)
+            depth = jobs = None
+        text = await run_sync(context.metrics.text, depth, jobs)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

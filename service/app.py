@@ -20,6 +20,7 @@ from service.docs import add_docs
 from service.guard import Guard, on_http_exception, on_problem
 from service.models import Models
 from service.problems import Problem
+from service.relabels import add_relabels
 from service.reports import add_desk, add_reports
 from service.security import REFRESH
 from service.settings import Settings
@@ -67,6 +68,7 @@ def create_app(models: Models, settings: Settings, shared: Path | None = None) -
     add_classify(app, context)
     add_reports(app, context)
     add_desk(app, context)
+    add_relabels(app, context)
     add_about(app, context)
     add_health(app, context)
     add_docs(app)

@@ -21,6 +21,7 @@ from service.models import Models
 from service.problems import RETRY_AFTER, Problem
 from service.security import Gate, Key, KeyRing
 from service.settings import Settings
+from service.staged import Staged
 from service.store import Conflict, Erased, Store, Unknown
 from service.telemetry import Metrics
 
@@ -42,6 +43,7 @@ class Context:
     store: Store
     erasure: Erasure
     desk: Desk
+    staged: Staged
     gate: Gate
     metrics: Metrics
     threads: CapacityLimiter
@@ -79,6 +81,7 @@ def create(models: Models, settings: Settings, shared: Path | None) -> Context:
         Store(database, settings.audit_share),
         Erasure(database),
         Desk(database),
+        Staged(database, settings.audit_share),
         Gate(KeyRing(database), settings.host, settings.rate_limit, counters(shared)),
         metrics,
         CapacityLimiter(settings.threads),

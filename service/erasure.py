@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 
 from service.database import Database
 from service.store import Erased, check, write_audit
-from service.tables import bands, now, predictions, repeats, reports, reviews
+from service.tables import bands, now, predictions, repeats, replaced, reports, reviews, staged
 
 log = logging.getLogger("ruse.service")
 
@@ -102,8 +102,9 @@ class Erasure:
 
 def _erase(connection: Connection, found: list[str], why: str) -> None:
     listed = reports.c.id.in_(found)
-    touched = set(connection.scalars(select(reports.c.campaign).where(listed)))
-    for table in (predictions, reviews, repeats):
+    # From here on no job can keep or apply an answer of theirs.
+    touched = set(connection.scalars(select(reports.c.campaign).where(listed).with_for_update()))
+    for table in (predictions, reviews, repeats, staged, replaced):
         connection.execute(delete(table).where(table.c.report.in_(found)))
     day = reports.c.received_at - reports.c.received_at % _DAY
     values = _LEFT | {"received_at": day, "created_at": day, "erased_at": now(), "erased_why": why}

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from model.text import FAULTS
-from service import schemas
+from service import forms, schemas
 from service.problems import KINDS, MEDIA_TYPE, Fault, Problem
 from service.settings import Settings
 
@@ -41,6 +41,14 @@ REPORT_SENT = {
     "source": "hotline",
     "region": "CN-31",
     "received_at": "2026-11-28T09:30:00+08:00",
+}
+RELABEL_SENT = {"source": "store"}
+RELABEL_FILES = {
+    "source": "reports/2025",
+    "target": "relabelled/2025",
+    "text_column": "narrative",
+    "id_column": "case",
+    "label_column": "type",
 }
 REVIEW_SENT = {
     "category": "customer_service_impersonation",
@@ -83,6 +91,7 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
     }
     paths = {"field_missing": "/text", "field_unknown": "", "body_not_object": ""}
     paths |= {"field_invalid": "/region", "category_unknown": "/category", "scheme_unknown": "/scheme"}
+    paths |= {"path_refused": "/source"}
     if code in TEXT:
         paths[code] = "/texts/3"
     if code in BATCHED:
@@ -100,6 +109,7 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
         parameter="include",
         header="Idempotency-Key",
         scope="classify",
+        state="running",
     ).as_dict()
 
 
@@ -183,6 +193,14 @@ INCLUDE = [
     ),
 ]
 REPORT_ID = parameter("id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "The report's id.", "path")
+
+
+IDEMPOTENCY_KEY = parameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": f"^{forms.KEY}$"},
+    "The same key and body again answer the same thing.",
+    "header",
+)
 
 
 def complete(described: dict[str, Any]) -> None:

@@ -130,8 +130,11 @@ class Metrics:
         for said in predictions:
             self.predictions.labels(said.category, "true" if said.needs_review else "false").inc()
 
-    def text(self, depth: int | None) -> bytes:
-        """All metrics in the text format of Prometheus, with the depth of the queue where known."""
+    def text(self, depth: int | None, jobs: tuple[dict[str, int], int, float] | None = None) -> bytes:
+        """All metrics in the text format of Prometheus, with the depth of the queue where known.
+
+        `jobs` are the numbers of `service.jobs`, where known.
+        """
         if self._shared:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, str(self._shared))  # type: ignore[no-untyped-call]
@@ -143,4 +146,12 @@ class Metrics:
         if depth is not None:
             queue = Gauge("ruse_queue_depth", "Reports that wait for a person.", registry=extra)
             queue.set(depth)
+        if jobs is not None:
+            states = Gauge("ruse_relabels", "Relabel jobs.", ("state",), registry=extra)
+            for state, count in jobs[0].items():
+                states.labels(state).set(count)
+            done = Gauge("ruse_relabel_rows", "Rows done by the job that runs.", registry=extra)
+            done.set(jobs[1])
+            share = Gauge("ruse_relabel_share", "How much of the job that runs is done.", registry=extra)
+            share.set(jobs[2])
         return generate_latest(registry) + generate_latest(extra)
