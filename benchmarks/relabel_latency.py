@@ -1,4 +1,4 @@
-"""What a job costs the requests meanwhile: `python -m benchmarks.relabel_latency [--out FILE]`.
+"""What a job costs the requests meanwhile: `python -m benchmarks.relabel_latency`.
 
 The service has one core, the process for jobs the other. A client sends requests at a fixed pace,
 first while nothing else happens, then while a job relabels the store, and so on in turns; each
@@ -145,9 +145,9 @@ def compare(quiet: dict[str, list[float]], busy: dict[str, list[float]]) -> dict
 def main() -> int:
     """Measures and writes; 1 where requests were slowed down more than was promised."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reports", type=int, default=200_000)
-    parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--reports", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--postgresql", help="URL of an empty database, to be measured too")
     parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
@@ -156,7 +156,9 @@ def main() -> int:
         sys.stdout.buffer.write(orjson.dumps(client(chosen.client, chosen.seconds)))
         return 0
     results: dict[str, Any] = {
-        "command": "python -m benchmarks.relabel_latency",
+        "command": f"python -m benchmarks.relabel_latency --reports {chosen.reports} "
+        f"--seconds {chosen.seconds:g} --turns {chosen.turns}"
+        + (" --postgresql URL" if chosen.postgresql else ""),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "load_before": os.getloadavg()[0],
