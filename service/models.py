@@ -38,9 +38,10 @@ class Models:
         self._warm: bool | None = None
 
     def warm_up(self) -> None:
-        """Answers once; the first answer may have to compile the kernel."""
+        """Answers once, evidence too; the first answer may have to compile the kernel."""
         try:
             self.current.classify(WARM_UP)
+            self.current.explain(WARM_UP[0])
         except Exception as error:
             self._warm = False
             # On texts of ours, so this message can quote nobody's.
@@ -146,6 +147,7 @@ def check(classifier: Classifier) -> None:
     try:
         golden: list[dict[str, Any]] = classifier.manifest.calibration.get("golden", [])
         classifier.candidates(WARM_UP)
+        classifier.explain(WARM_UP[0])
         if not all(map(math.isfinite, classifier.category_probabilities(WARM_UP).flat)):
             raise ValueError("probabilities that are no numbers")
         said = classifier.classify([entry["text"] for entry in golden]) if golden else []

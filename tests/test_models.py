@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import model
-from model import artifact, fold
+from model import artifact, fold, kernel
 from model.kernel import Fold
 from service import history
 from service.models import Models, start
@@ -301,6 +302,25 @@ def test_a_refused_model_is_a_problem_and_does_not_end_the_service(
     assert client.post("/v1/classify", json={"text": TEXT}).json()["model"] == before
     shelf.promote(shelf.make("3.0.0"))
     assert client.post("/v1/model/reload").json()["after"].startswith("3.0.0")
+
+
+def test_the_warm_up_covers_all_that_is_compiled(fitted: fit.Fitted, small_model: Path) -> None:
+    """After the warm-up no request waits for a compiler: all kernels of a prediction are ready."""
+    models = Models(model.load(small_model))
+    models.warm_up()
+    ready = {name: len(part.signatures) for name, part in compiled()}
+    models.current.classify([TEXT])
+    models.current.category_probabilities([TEXT])
+    models.current.candidates([TEXT])
+    models.current.explain(TEXT).strongest()
+    assert {name: len(part.signatures) for name, part in compiled()} == ready
+
+
+def compiled() -> Iterator[tuple[str, Dispatcher]]:
+    """The compiled functions of the kernel."""
+    for name, part in vars(kernel).items():
+        if isinstance(part, Dispatcher):
+            yield name, part
 
 
 def test_a_start_falls_back_to_what_was_good(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
