@@ -6,21 +6,16 @@ one is freed when the last request that holds it is done.
 
 import hashlib
 import logging
-import math
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import model
-from model import Classifier, ModelError, artifact
+from model import Classifier, ModelError, artifact, golden
 from service.problems import RETRY_AFTER, Problem
 
 log = logging.getLogger("ruse.service")
-
-WARM_UP = ("The parcel is at the station.", "快递到了驿站。")
-CLOSE = 1e-3  # how far a probability of a golden text may be from what the manifest says
 
 
 class Models:
@@ -40,8 +35,8 @@ class Models:
     def warm_up(self) -> None:
         """Answers once, evidence too; the first answer may have to compile the kernel."""
         try:
-            self.current.classify(WARM_UP)
-            self.current.explain(WARM_UP[0])
+            self.current.classify(golden.WARM_UP)
+            self.current.explain(golden.WARM_UP[0])
         except Exception as error:
             self._warm = False
             # On texts of ours, so this message can quote nobody's.
@@ -78,7 +73,7 @@ class Models:
             try:
                 fresh = model.load(self._folder)
                 if fresh.manifest != before:
-                    check(fresh)
+                    golden.check(fresh)
             except ModelError:
                 self.refused = True
                 raise
@@ -123,7 +118,7 @@ def start(folder: Path | None, past: Callable[[], Iterable[str]]) -> Models:
 
 def _load(folder: Path) -> Classifier:
     classifier = model.load(folder)
-    check(classifier)
+    golden.check(classifier)
     return classifier
 
 
@@ -137,36 +132,3 @@ def _fall_back(folder: Path, past: Iterable[str]) -> Classifier | None:
             with suppress(ModelError):
                 return _load(homes[version])
     return None
-
-
-def check(classifier: Classifier) -> None:
-    """Asks a model its golden texts, `calibration.golden` of its manifest. Raises ArtifactError.
-
-    Each is {"text", "category"} and may have "probability", that of the category.
-    """
-    try:
-        golden: list[dict[str, Any]] = classifier.manifest.calibration.get("golden", [])
-        classifier.candidates(WARM_UP)
-        classifier.explain(WARM_UP[0])
-        if not all(map(math.isfinite, classifier.category_probabilities(WARM_UP).flat)):
-            raise ValueError("probabilities that are no numbers")
-        said = classifier.classify([entry["text"] for entry in golden]) if golden else []
-        wrong = [
-            at
-            for at, (entry, answer) in enumerate(zip(golden, said, strict=True))
-            if answer.category != entry["category"]
-            or not math.isclose(
-                answer.category_probability,
-                entry.get("probability", answer.category_probability),
-                rel_tol=0,
-                abs_tol=CLOSE,
-            )
-        ]
-    except Exception as error:  # whatever a strange model makes the kernel do, the old one serves on
-        kind = type(error).__name__
-        raise model.ArtifactError(f"the model cannot answer its golden texts ({kind})") from None
-    if wrong:
-        raise model.ArtifactError(
-            f"the model answers {len(wrong)} of its {len(golden)} golden texts otherwise than its "
-            "manifest says; promote it again, or another"
-        )

@@ -1,5 +1,8 @@
 """What several tests share: the shipped model and a small one that is fitted in a second."""
 
+import hashlib
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +109,49 @@ def save_small(folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table:
     )
     artifact.save(folder, manifest, fitted.tables() | fold.pack(table.targets, table.kinds))
     return folder
+
+
+def shrink_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training with a small vocabulary and vectors by hash in place of the encoder's, for speed."""
+    lists = tuple(dict(sorted(known.items(), key=lambda e: -e[1])[:200]) for known in words._lists())
+    made = fold.make()
+
+    def vectors(chosen: list[str]) -> np.ndarray:
+        seeds = [int(hashlib.sha256(word.encode()).hexdigest()[:8], 16) for word in chosen]
+        return np.array([np.random.default_rng(seed).normal(size=256) for seed in seeds], np.float32)
+
+    monkeypatch.setattr(words, "_lists", lambda: lists)
+    monkeypatch.setattr(words, "distil", vectors)
+    monkeypatch.setattr(fold, "make", lambda: made)
+
+
+@pytest.fixture(scope="module")
+def small_words() -> Iterator[None]:
+    """The small vocabulary for a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_words(patch)
+        yield
+
+
+PLOTS = {
+    "loan_upfront_fee": "loan approved processing fee insurance deposit lender vanished instalment",
+    "parcel_case": "parcel customs drugs police officer warrant statement video call",
+    "online_lover": "dating lover flight ticket hospital widow photos marriage gift",
+    "consumer_dispute": "shoes refund shop warranty broken receipt manager complaint",
+    "deepfake_call": "cloned face boss meeting screen wire transfer lips voice synthetic",
+}
+FILLER = "the a they then me my said told later after and with on at money paid they gone phone".split()  # noqa: SIM905
+
+
+def stories(plot: str, n: int, seed: int = 0) -> list[str]:
+    """Made-up reports of one plot, no two alike."""
+    chance = random.Random(f"{plot}{seed}")
+    keys = PLOTS[plot].split()
+    return [
+        " ".join(
+            word
+            for _ in range(6)
+            for word in (chance.choice(FILLER), chance.choice(keys), str(chance.randint(10, 9999)))
+        )
+        for _ in range(n)
+    ]

@@ -1,4 +1,4 @@
-"""`python -m training train | evaluate | compare | corpus | audit`. A door: options, files, printing."""
+"""`python -m training retrain | train | evaluate | …`. A door: options, files, printing."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ import typer
 from model import artifact, taxonomy
 from model.classifier import SHIPPED, load
 from model.errors import ModelError
-from training import card, corpora, evaluate, fit, suites
+from training import bars, card, commands, corpora, evaluate, fit, suites
 from training.corpora import CorpusError
 
 app = typer.Typer(
@@ -43,8 +43,8 @@ def train(
     chosen = [c for c in corpora.listed(listed).values() if c.use == "fit"]
     examples = corpora.fit_examples(chosen, tree)
     digests = {c.name: corpora.digest(c.files()) for c in chosen}
-    manifest = make.train(examples, tree, output, fit.Settings(steps=steps), digests, _say)
-    print(f"{manifest.version} in {output}")
+    trained = make.train(examples, tree, output, fit.Settings(steps=steps), digests)
+    print(f"{trained.manifest.version} in {output}")
 
 
 @app.command("evaluate")
@@ -65,7 +65,8 @@ def evaluate_(
         _say(f"measured only, never fitted: {', '.join(sorted(c.name for c in here))}")
     reports = {c.name: rows for c, rows in here.items() if not c.label}
     messages = {c.name: rows for c, rows in here.items() if c.label}
-    report = evaluate.report(classifier, reports) | suites.report(classifier, reports, messages)
+    with bars.step("measure"):
+        report = evaluate.report(classifier, reports) | suites.report(classifier, reports, messages)
     if as_json:
         print(json.dumps(report, indent=1, ensure_ascii=False, default=vars))
     else:
@@ -130,17 +131,10 @@ def compare(listed: Listed = corpora.LISTED, model: Model = None) -> None:
     print(card.comparison(result))
 
 
-@app.command()
-def audit(
-    most: Annotated[int, typer.Option(help="How many to list.")] = 100,
-) -> None:
-    """List the own examples whose scheme is doubtful, most doubtful first, by held-out confidence."""
-    from training import audit as doubts
-
-    tree = taxonomy.load()
-    own = corpora.listed()["own"]
-    for line in doubts.find(corpora.read(own, tree), tree, fit.Settings(), _say)[:most]:
-        print(json.dumps(line, ensure_ascii=False))
+app.command()(commands.retrain)
+app.command()(commands.promote)
+app.command()(commands.rollback)
+app.add_typer(commands.audit)
 
 
 def _measured(

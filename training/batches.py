@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from training import alike
 from training.corpora import Example
 
 # Words that name a scheme or its props. They must be missing from a third of the frauds and stand
@@ -15,41 +16,11 @@ GIVE_AWAY = re.compile(
     r"scam|fraud|cheat|phish|otp|kyc|refund|lottery|sextort|ransom|fake",
     re.IGNORECASE,
 )
-LEAST_ALIKE = 0.6  # Jaccard of character 5-grams from which two texts are near-duplicates
-N_HASHES = 32
 
 
-def signatures(texts: Sequence[str]) -> np.ndarray:
-    """MinHash signatures of character 5-grams (Broder 1997), uint64 (n_texts, N_HASHES)."""
-    generator = np.random.default_rng(0)
-    factors = generator.integers(1, 2**31, N_HASHES, dtype=np.uint64)
-    found = np.zeros((len(texts), N_HASHES), np.uint64)
-    for i, text in enumerate(texts):
-        bare = re.sub(r"\W+", "", text).lower()
-        parts = {bare[k : k + 5] for k in range(max(1, len(bare) - 4))}
-        codes = np.array([_stable(part) for part in parts], np.uint64)
-        found[i] = ((codes[:, None] * factors[None, :]) >> np.uint64(16)).min(axis=0)
-    return found
-
-
-def _stable(part: str) -> int:
-    value = 1469598103934665603
-    for character in part:
-        value = (value ^ ord(character)) * 1099511628211 % (1 << 64)
-    return value
-
-
-def near_duplicates(texts: Sequence[str], alike: float = LEAST_ALIKE) -> list[tuple[int, int]]:
-    """Pairs of texts that are nearly the same, found in bands of four hashes and then checked."""
-    found = signatures(texts)
-    pairs = set()
-    for band in range(0, N_HASHES, 4):
-        homes: dict[bytes, list[int]] = {}
-        for i, row in enumerate(found[:, band : band + 4]):
-            homes.setdefault(row.tobytes(), []).append(i)
-        for members in homes.values():
-            pairs |= {(a, b) for k, a in enumerate(members) for b in members[k + 1 : k + 20]}
-    return sorted(p for p in pairs if (found[p[0]] == found[p[1]]).mean() >= alike)
+def near_duplicates(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Each text that is nearly the same as an earlier one, with the first of its group."""
+    return [(int(first), i) for i, first in enumerate(alike.groups(texts)) if first != i]
 
 
 def learnt_elsewhere(examples: Sequence[Example]) -> dict[str, float]:
@@ -80,7 +51,7 @@ def report(examples: Sequence[Example]) -> str:
     texts = [e.text for e in examples]
     doubles = near_duplicates(texts)
     learnt = learnt_elsewhere(examples)
-    alike = Counter(examples[b].batch for _, b in doubles)
+    copies = Counter(examples[b].batch for _, b in doubles)
     across = sum(examples[a].batch != examples[b].batch for a, b in doubles)
     lines = [
         f"{len(examples)} reports in {len({e.batch for e in examples})} batches, "
@@ -96,7 +67,7 @@ def report(examples: Sequence[Example]) -> str:
         fraud = [e for e in mine if e.category != "not_fraud"]
         lines.append(
             f"{batch:<24}{len(mine):>8}{len(clean):>10}{len({e.scheme for e in mine}):>8}"
-            f"{int(np.median([len(e.text) for e in mine])):>7}{alike[batch]:>9}"
+            f"{int(np.median([len(e.text) for e in mine])):>7}{copies[batch]:>9}"
             f"{_share(fraud):>18}{_share(clean):>10}{learnt.get(batch, float('nan')):>16.2f}"
         )
     lines += ["", f"{'category':<34}{'zh':>6}{'en':>6}{'median length zh':>18}{'en':>6}"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from model.classifier import Classifier
-from training import evaluate
+from training import bars, evaluate
 from training.corpora import Example
 
 Answer = Callable[[Sequence[str]], list[str]]
@@ -35,21 +35,25 @@ def run(
         ("fastText", _fasttext),
         ("sentence encoder + logistic regression", _encoder),
     ):
-        say(f"fitting {name}")
         try:
-            methods[name] = make(texts, categories)
+            with bars.step(f"fitting {name}"):
+                methods[name] = make(texts, categories)
         except ImportError as error:
             say(f"skipped {name}: {error.name} is not installed")
     if "sentence encoder + logistic regression" in methods:
         methods["Ruse, encoder as second opinion on what needs review"] = _second_opinion(
             classifier, methods["sentence encoder + logistic regression"]
         )
+    found = {}
+    for name, answer in methods.items():
+        with bars.step(f"measuring {name}"):
+            found[name] = _measure(answer, sets)
     return {
         "date": date.today().isoformat(),
         "machine": platform.machine(),
         "model": classifier.manifest.version,
         "examples": len(examples),
-        "methods": {name: _measure(answer, sets) for name, answer in methods.items()},
+        "methods": found,
     }
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.taxonomy import Taxonomy
+from training.tables import SUFFIXES
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = Path(__file__).with_name("corpora.toml")
@@ -29,7 +30,7 @@ class CorpusError(ValueError):
         super().__init__("\n".join(self.faults))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """A text with its true category, and its scheme where that is known.
 
@@ -61,6 +62,16 @@ class Corpus:
     sha256: str = ""
     label: str = ""  # only rows with this label are read, and all of them have `category`
     category: str = ""
+    # How to read others' files. `crosswalk` is one of the taxonomy's; without a label column the
+    # fields are "scheme" and "category". Rows of one group never stand on both sides of a split.
+    text_column: str = "text"
+    label_column: str = ""
+    id_column: str = "id"
+    group_column: str = "batch"
+    source_column: str = "source"
+    crosswalk: str = ""
+    encoding: str = "utf-8-sig"
+    reviews: bool = False  # decisions of reviewers, quarantined by rule before use
 
     @property
     def is_here(self) -> bool:
@@ -69,7 +80,9 @@ class Corpus:
 
     def files(self) -> list[Path]:
         """Its files in a fixed order."""
-        return sorted(self.path.glob("*.jsonl")) if self.path.is_dir() else [self.path]
+        if not self.path.is_dir():
+            return [self.path]
+        return sorted(path for path in self.path.iterdir() if path.suffix in SUFFIXES)
 
 
 def listed(path: Path = LISTED) -> dict[str, Corpus]:
@@ -101,74 +114,50 @@ def digest(files: Iterable[Path]) -> str:
     """SHA-256 over names and bytes of files."""
     known = hashlib.sha256()
     for path in files:
-        known.update(path.name.encode() + b"\0" + path.read_bytes())
+        known.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                known.update(part)
     return known.hexdigest()
 
 
-def fit_examples(corpora: Iterable[Corpus], taxonomy: Taxonomy) -> list[Example]:
-    """The examples a model may be fitted on; refuses a corpus that is for measuring only."""
-    corpora = list(corpora)
-    faults = [
+def refusals(corpora: Iterable[Corpus]) -> list[str]:
+    """Why these corpora may not enter a fit; nothing where they may."""
+    return [
         f"corpus {corpus.name!r} is for measuring only and can never enter a fit; "
         "take it out of the list or use another corpus"
         for corpus in corpora
         if corpus.use != "fit"
     ]
-    if faults:
+
+
+def fit_examples(corpora: Iterable[Corpus], taxonomy: Taxonomy) -> list[Example]:
+    """The examples a model may be fitted on; refuses a corpus that is for measuring only."""
+    corpora = list(corpora)
+    if faults := refusals(corpora):
         raise CorpusError(faults)
     return [example for corpus in corpora for example in read(corpus, taxonomy)]
 
 
 def read(corpus: Corpus, taxonomy: Taxonomy) -> list[Example]:
-    """All examples of a corpus. Raises CorpusError with file and line of every fault."""
-    files = corpus.files()
-    if corpus.sha256 and corpus.sha256 != digest(files):
-        raise CorpusError([f"corpus {corpus.name!r}: has another sha256 than corpora.toml names"])
-    faults: list[str] = []
-    examples: list[Example] = []
+    """All examples of a corpus that must be spotless. Raises CorpusError with all faults.
+
+    `training.collect` reads the same way and leaves out what is wrong.
+    """
+    from training import collect  # which knows this module
+
+    rows, faults = collect.read(corpus, taxonomy)
     seen: dict[str, str] = {}
-    categories = dict(zip(taxonomy.scheme_ids, taxonomy.category_index, strict=True))
-    for path in files:
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            where = f"{path.name}:{number}"
-            try:
-                row = json.loads(line.decode("utf-8"))
-                text, scheme = row["text"], row.get("scheme")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                faults.append(f'{where}: is not a JSON object in UTF-8 with a "text"')
-                continue
-            if corpus.label and row.get("label") != corpus.label:
-                continue
-            category = corpus.category or row.get("category")
-            if scheme is not None and (not isinstance(scheme, str) or scheme not in categories):
-                faults.append(f"{where}: unknown scheme {str(scheme)[:40]!r}")
-                continue
-            if scheme is not None:
-                category = taxonomy.category_ids[categories[scheme]]
-            if category not in taxonomy.category_ids:
-                faults.append(f"{where}: unknown category {str(category)[:40]!r}")
-                continue
-            if row.get("second") not in (None, *taxonomy.category_ids):
-                faults.append(f"{where}: unknown second category")
-            if not isinstance(text, str) or not text.strip():
-                faults.append(f"{where}: text is empty or no string")
-                continue
-            if corpus.use == "fit":
-                if text in seen:
-                    faults.append(f"{where}: the same text as {seen[text]}")
-                seen[text] = where
-            examples.append(
-                Example(
-                    str(row.get("id", where)), text, category, scheme, row.get("second"),
-                    row.get("language") or corpus.language or language_of(text),
-                    row.get("script", ""), row.get("voice", ""), row.get("batch", ""),
-                )
-            )  # fmt: skip
-    if not faults and not examples:
-        faults.append(f"corpus {corpus.name!r}: holds no example")
+    for row in rows if corpus.use == "fit" else ():
+        text = row.example.text
+        if text in seen:
+            faults.append(collect.Fault(row.where, "twice", f"the same text as {seen[text]}"))
+        seen[text] = row.where
+    if not faults and not rows:
+        raise CorpusError([f"corpus {corpus.name!r}: holds no example"])
     if faults:
-        raise CorpusError(faults)
-    return examples
+        raise CorpusError([str(fault) for fault in sorted(faults, key=collect.place)])
+    return [row.example for row in rows]
 
 
 def language_of(text: str) -> str:
@@ -198,7 +187,7 @@ def add(drafts: Sequence[Path], taxonomy: Taxonomy, folder: Path = OWN) -> int:
     batches = {draft.stem for draft in drafts}
     there = read(own, taxonomy) if own.files() else []
     kept = [example for example in there if example.batch not in batches]
-    seen = {_bare(example.text) for example in kept}
+    seen = {bare(example.text) for example in kept}
     added = []
     for draft in drafts:
         for number, line in enumerate(draft.read_text("utf-8").splitlines(), 1):
@@ -210,9 +199,9 @@ def add(drafts: Sequence[Path], taxonomy: Taxonomy, folder: Path = OWN) -> int:
                 continue
             scheme, second, voice, text = parts
             text = text.replace("\\n", "\n").strip()
-            if _bare(text) in seen:
+            if bare(text) in seen:
                 continue
-            seen.add(_bare(text))
+            seen.add(bare(text))
             category = taxonomy.category_ids[categories[scheme]]
             other = second if second in taxonomy.category_ids and second != category else None
             added.append(
@@ -227,7 +216,8 @@ def add(drafts: Sequence[Path], taxonomy: Taxonomy, folder: Path = OWN) -> int:
     return len(added)
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """Letters and digits of a text in lower case."""
     return re.sub(r"\W+", "", text).lower()
 
 

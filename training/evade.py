@@ -8,7 +8,9 @@ import random
 import re
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 _KNOWN = tomllib.loads(Path(__file__).with_name("evasions.toml").read_text("utf-8"))
 _HOMOGLYPHS = str.maketrans("aeopcyxijs", "аеорсухіјѕ")
@@ -20,10 +22,15 @@ Evasion = Callable[[str, random.Random], str]
 
 def other_script(text: str, chance: random.Random) -> str:
     """Simplified to Traditional, or back where it is Traditional. Needs `opencc`."""
-    import opencc
+    simple = _converter("t2s").convert(text)
+    return str(simple) if simple != text else str(_converter("s2t").convert(text))
 
-    simple = opencc.OpenCC("t2s").convert(text)
-    return str(simple) if simple != text else str(opencc.OpenCC("s2t").convert(text))
+
+@cache
+def _converter(way: str) -> Any:
+    import opencc  # its dictionaries take a while
+
+    return opencc.OpenCC(way)
 
 
 def full_width(text: str, chance: random.Random) -> str:

@@ -13,10 +13,13 @@ from numba import njit, prange
 from scipy.sparse import csr_matrix
 
 MEMORY = 8  # pairs that L-BFGS keeps
+# Without the flags that let a compiler reorder sums or divide by multiplying: with them the same code has
+# other bits when it was just compiled than when it comes from numba's cache.
+FAST = {"nnan", "ninf", "nsz", "contract"}
 LEAST_PROGRESS = 1e-4  # relative fall of the loss over ten steps at which it stops
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
+@njit(parallel=True, nogil=True, cache=True, fastmath=FAST)
 def _forward(indptr, indices, data, weights, bias, targets, sample_weights, residuals):
     """Fill residuals (n, k) = weight * (softmax - target); return each row's weighted loss."""
     n, k = residuals.shape
@@ -45,7 +48,7 @@ def _forward(indptr, indices, data, weights, bias, targets, sample_weights, resi
     return losses
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
+@njit(parallel=True, nogil=True, cache=True, fastmath=FAST)
 def _backward(indptr, indices, data, residuals, weights, ridge, gradient):
     """Fill gradient (m, k) = X^T residuals + ridge * weights; X in columns."""
     m, k = gradient.shape
@@ -98,11 +101,11 @@ def fit(
         return float(losses.sum()) + 0.5 * float(ridge) * float(flat @ flat), gradient
 
     point = np.zeros(m * n_classes + n_classes, np.float32)
-    point, loss = _descend(evaluate, point, steps, watch)
+    point, loss = descend(evaluate, point, steps, watch)
     return point[: m * n_classes].reshape(m, n_classes), point[m * n_classes :], loss
 
 
-def _descend(
+def descend(
     evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]],
     point: np.ndarray,
     steps: int,

@@ -1,6 +1,9 @@
 """Train: from corpora to a saved model, calibrated on batches that its folds did not see."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from model import artifact, fold
 from model.classifier import load
 from model.kernel import Fold
 from model.taxonomy import Taxonomy
-from training import alter, calibrate, fit, words
+from training import alter, bars, bulk, calibrate, fit, guess, heldout, words
 from training.corpora import Example
 from training.words import Vocabulary
 
@@ -19,6 +22,7 @@ RELEASE = "1.0.0"
 FOLDS = 5
 SCHEME_SURE = 0.6  # least share of its category's probability
 COPY_WEIGHT = 0.5
+HELD_SHARE, MOST_HELD = 0.1, 25_000  # of the rows of a large corpus, to calibrate on
 
 
 @dataclass(frozen=True)
@@ -30,27 +34,53 @@ class Material:
     batches: list[str]
     folds: np.ndarray  # int64 (n_examples,): the fold that holds the example's batch out
     copies: list[list[str]]  # altered copies of each example
+    groups: np.ndarray  # int64 (n_examples,): near-duplicates share one
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A saved model and what was scored on the way by fits that had not seen it."""
+
+    manifest: artifact.Manifest
+    examples: list[Example]
+    targets: np.ndarray  # int64 (n_examples,), scheme columns
+    scores: np.ndarray  # float32 (n_examples, n_schemes), before the temperature
+
+
+def ordered(
+    examples: Sequence[Example], groups: np.ndarray | None = None
+) -> tuple[list[Example], np.ndarray]:
+    """Examples in the order of their ids and their near-duplicate groups (each its own by default)."""
+    order = sorted(range(len(examples)), key=lambda i: examples[i].id)
+    groups = np.arange(len(examples)) if groups is None else groups
+    return [examples[i] for i in order], groups[order]
 
 
 def material(
-    examples: Sequence[Example], taxonomy: Taxonomy, settings: fit.Settings, folds: int = FOLDS
+    examples: Sequence[Example],
+    taxonomy: Taxonomy,
+    settings: fit.Settings,
+    folds: int = FOLDS,
+    groups: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
 ) -> Material:
-    """Sort examples, alter copies, and give every batch to one fold, large batches first, evenly."""
-    known = sorted((e for e in examples if e.scheme), key=lambda e: e.id)
-    column = {scheme: i for i, scheme in enumerate(taxonomy.scheme_ids)}
+    """Sort examples, alter copies, and give every batch to one fold, large batches first, evenly.
+
+    Without `targets` (n_examples,), those for the examples in order, all must have a scheme.
+    """
+    known, groups = ordered(examples, groups)
+    if targets is None:
+        column = {scheme: i for i, scheme in enumerate(taxonomy.scheme_ids)}
+        targets = np.array([column[str(example.scheme)] for example in known])
     batches = [example.batch for example in known]
-    sizes = {batch: batches.count(batch) for batch in set(batches)}
+    sizes = Counter(batches)
     filled = [0] * folds
     home: dict[str, int] = {}
     for batch in sorted(sizes, key=lambda b: (-sizes[b], b)):
         home[batch] = filled.index(min(filled))
         filled[home[batch]] += sizes[batch]
     return Material(
-        known,
-        np.array([column[str(example.scheme)] for example in known]),
-        batches,
-        np.array([home[batch] for batch in batches]),
-        _copies(known, settings),
+        known, targets, batches, np.array([home[b] for b in batches]), _copies(known, settings), groups
     )
 
 
@@ -109,19 +139,41 @@ def held_out_scores(
     table: Fold,
     vocabulary: Vocabulary,
     settings: fit.Settings,
-    watch: Callable[[int], None] | None = None,
+    keep: Path | None = None,
 ) -> np.ndarray:
-    """Scores float32 (n_examples, n_schemes) of every example by a fit without its batch."""
+    """Scores float32 (n_examples, n_schemes) of every example by a fit without its batch.
+
+    Nor does that fit see a near-duplicate of it from another batch. What is in the folder `keep` is not
+    done again.
+    """
     scores = np.empty((len(stuff.examples), len(taxonomy.scheme_ids)), np.float32)
-    for k in range(int(stuff.folds.max()) + 1):
-        inside = np.flatnonzero(stuff.folds != k)
-        outside = np.flatnonzero(stuff.folds == k)
-        fitted = fit_once(stuff, inside, taxonomy, table, vocabulary, settings)
-        texts = [stuff.examples[i].text for i in outside]
-        scores[outside] = fitted.scores(words.emit(texts, table, vocabulary.table()))
-        if watch:
-            watch(k)
+    n_folds = int(stuff.folds.max()) + 1
+    with bars.step("score every batch by a fit without it", n_folds * settings.steps) as move:
+        for k in range(n_folds):
+            outside = np.flatnonzero(stuff.folds == k)
+            near = np.isin(stuff.groups, stuff.groups[outside])
+            inside = np.flatnonzero((stuff.folds != k) & ~near)
+            path = keep / f"fold-{k}.npy" if keep else None
+            if path and path.is_file():
+                scores[outside] = np.load(path, allow_pickle=False)
+                continue
+            fitted = fit_once(
+                stuff, inside, taxonomy, table, vocabulary, settings,
+                lambda step, loss, k=k: move(k * settings.steps + step),  # type: ignore[misc]
+            )  # fmt: skip
+            texts = [stuff.examples[i].text for i in outside]
+            scores[outside] = fitted.scores(words.emit(texts, table, vocabulary.table()))
+            if path:
+                _save_array(path, scores[outside])
+            move((k + 1) * settings.steps)
     return scores
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.stem}.{os.getpid()}.new.npy")
+    np.save(beside, array)
+    beside.replace(path)
 
 
 def train(
@@ -129,39 +181,92 @@ def train(
     taxonomy: Taxonomy,
     folder: Path,
     settings: fit.Settings,
-    corpora: dict[str, str],
-    say: Callable[[str], None] = lambda line: None,
-) -> artifact.Manifest:
-    """Fit, calibrate and save; `corpora` (name -> sha256) goes into the manifest."""
-    stuff = material(examples, taxonomy, settings)
+    corpora: Mapping[str, str],
+    groups: np.ndarray | None = None,
+    keep: Path | None = None,
+) -> Trained:
+    """Fit, calibrate and save; `corpora` (name -> sha256) goes into the manifest.
+
+    `groups` (n_examples,) are near-duplicates; `keep` is a folder from which a run that was broken off
+    goes on.
+    """
     table = Fold(*fold.make())
-    say(f"{len(stuff.examples)} examples in {len(set(stuff.batches))} batches; distilling words")
-    vocabulary = words.make([example.text for example in stuff.examples], table)
-    say(f"{vocabulary.keys.size} words; scoring every batch by a fit without it")
-    scores = held_out_scores(
-        stuff, taxonomy, table, vocabulary, settings, lambda k: say(f"  fold {k + 1} done")
-    )
-    known = calibrate.calibrate(scores, stuff.examples, taxonomy)
-    say(f"temperature {known['temperature']:.3f}; fitting on everything")
-    fitted = fit_once(
-        stuff, np.arange(len(stuff.examples)), taxonomy, table, vocabulary, settings,
-        lambda step, loss: say(f"  step {step}: loss {loss:.5f}") if step % 25 == 0 else None,
-    )  # fmt: skip
+    many = len(examples) > bulk.LEAST
+    known, groups = ordered(examples, groups)
+    some = known[:: len(known) // bulk.SAMPLE + 1] if many else known
+    with bars.step("words and their meanings"):
+        vocabulary = words.make([example.text for example in some], table)
+        targets = guess.columns(known, cues(taxonomy), taxonomy, table, vocabulary, settings)
+    way = _in_bulk if many else _in_folds
+    fitted, at, scores = way(known, targets, groups, taxonomy, table, vocabulary, settings, keep)
+    held = [known[i] for i in at]
+    with bars.step("calibrate"):
+        calibration = calibrate.calibrate(scores, held, taxonomy)
     manifest = artifact.Manifest(
         version=RELEASE,
         taxonomy=taxonomy.version,
         schemes=tuple(taxonomy.scheme_ids),
         scheme_threshold=SCHEME_SURE,
         trained_on={
-            "corpora": corpora,
-            "examples": len(stuff.examples),
-            "batches": len(set(stuff.batches)),
+            "corpora": dict(corpora),
+            "examples": len(known),
+            "batches": len({e.batch for e in known}),
             "settings": asdict(settings),
         },
-        **known,
+        **calibration,
     )
     arrays = fitted.tables() | fold.pack(table.targets, table.kinds)
-    return artifact.save(folder, manifest, arrays)
+    manifest = artifact.save(folder, manifest, arrays)
+    heldout.save(folder, held, scores, manifest, taxonomy)
+    return Trained(manifest, held, targets[at], scores)
+
+
+Way = tuple[fit.Fitted, np.ndarray, np.ndarray]  # a fit; which rows were held out, and their scores
+
+
+def _in_folds(
+    known: list[Example], targets: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, table: Fold,
+    vocabulary: Vocabulary, settings: fit.Settings, keep: Path | None,
+) -> Way:  # fmt: skip
+    """Every row is scored by one of five fits without its batch; the model is fitted on all."""
+    with bars.step("altered copies"):
+        stuff = material(known, taxonomy, settings, groups=groups, targets=targets)
+    scores = held_out_scores(stuff, taxonomy, table, vocabulary, settings, keep)
+    with bars.step("fit on everything", settings.steps) as move:
+        fitted = fit_once(
+            stuff, np.arange(len(known)), taxonomy, table, vocabulary, settings, lambda step, loss: move(step)
+        )
+    return fitted, np.arange(len(known)), scores
+
+
+def _in_bulk(
+    known: list[Example], targets: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, table: Fold,
+    vocabulary: Vocabulary, settings: fit.Settings, keep: Path | None,
+) -> Way:  # fmt: skip
+    """A tenth of the rows, whole batches, is held out of the one fit; there are no altered copies."""
+    wanted = min(int(HELD_SHARE * len(known)), MOST_HELD)
+    sizes = Counter(example.batch for example in known)
+    out: set[str] = set()
+    for batch in sorted(sizes, key=_place):
+        if wanted <= 0:
+            break
+        if sizes[batch] <= wanted:
+            out.add(batch)
+            wanted -= sizes[batch]
+    held = np.array([example.batch in out for example in known])
+    at = np.flatnonzero(held)
+    inside = np.flatnonzero(~held & ~np.isin(groups, groups[at]))
+    fitted = bulk.fit_all(
+        [known[i].text for i in inside], targets[inside], [known[i].batch for i in inside],
+        len(taxonomy.scheme_ids), table, vocabulary, settings,
+    )  # fmt: skip
+    scores = bulk.scores(fitted, [known[i].text for i in at], table)
+    return fitted, at, scores
+
+
+def _place(batch: str) -> str:
+    """A place in an order of batches that new batches do not change."""
+    return hashlib.sha256(batch.encode()).hexdigest()
 
 
 def recalibrate(home: Path, examples: Sequence[Example], folder: Path) -> artifact.Manifest:

@@ -1,0 +1,230 @@
+"""The fit of more rows than scikit-learn or a matrix of their copies could hold: half a million.
+
+Words, n-grams and first weights come from an even sample of the rows; then the same loss as in
+`training.softmax` falls over all rows. The n-grams of a row are column numbers only (the value of each
+is its idf over the root of the row's tokens), and every pass goes through each row once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+
+from model import kernel
+from model.kernel import Fold
+from training import bars, fit, softmax, words
+from training.fit import Features
+from training.words import Vocabulary
+
+LEAST = 50_000  # rows above which a corpus is fitted here
+SAMPLE = 25_000  # rows that choose the features
+CHUNK = 10_000  # texts that the kernel reads at a time
+PARTS = 4  # of the rows, each with a gradient of its own; fixed, so that sums do not depend on threads
+STEPS = 30
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows as the pass reads them."""
+
+    ends: np.ndarray  # int64 (n_rows + 1,): where each row's columns are
+    columns: np.ndarray  # int32: n-grams of all rows, one after the other
+    share: np.ndarray  # float32 (n_rows,): 1 / sqrt(tokens)
+    meaning: np.ndarray  # float32 (n_rows, n_dimensions), scaled
+
+
+@njit(nogil=True, cache=True)
+def _columns(keys, ends, slots, found, kept):
+    """Write the columns of the known n-grams; return how many. `kept` (n_rows,) counts each row's."""
+    m = 0
+    first = 0
+    for i in range(ends.size):
+        before = m
+        for at in range(first, ends[i]):
+            row = kernel._look_up(keys[at], slots)
+            if row >= 0:
+                found[m] = row
+                m += 1
+        kept[i] = m - before
+        first = ends[i]
+    return m
+
+
+@njit(parallel=True, nogil=True, cache=True, fastmath=softmax.FAST)
+def _pass(ends, columns, share, weights, bias, targets, importance, scores, gradients, losses):
+    """One pass: scores (n, k) hold the meaning's part and become weight * (softmax - target);
+    gradients (parts, n_grams, k) are added to; losses (parts,) filled."""
+    n, k = scores.shape
+    parts = losses.size
+    for p in prange(parts):
+        row = np.empty(k, np.float32)
+        total_loss = 0.0
+        for i in range(n * p // parts, n * (p + 1) // parts):
+            for c in range(k):
+                row[c] = 0
+            for at in range(ends[i], ends[i + 1]):
+                j = columns[at]
+                for c in range(k):
+                    row[c] += weights[j, c]
+            highest = np.float32(-1e30)
+            for c in range(k):
+                row[c] = row[c] * share[i] + scores[i, c] + bias[c]
+                highest = max(highest, row[c])
+            chosen = row[targets[i]] - highest
+            total = np.float32(0)
+            for c in range(k):
+                row[c] = np.exp(row[c] - highest)
+                total += row[c]
+            total_loss += importance[i] * (np.log(total) - chosen)
+            for c in range(k):
+                row[c] = row[c] * importance[i] / total
+            row[targets[i]] -= importance[i]
+            for c in range(k):
+                scores[i, c] = row[c]
+                row[c] = row[c] * share[i]
+            for at in range(ends[i], ends[i + 1]):
+                j = columns[at]
+                for c in range(k):
+                    gradients[p, j, c] += row[c]
+        losses[p] = total_loss
+
+
+def sample(targets: np.ndarray, most: int = SAMPLE) -> np.ndarray:
+    """Indices of at most `most` rows: rare classes whole, the others cut to the same number."""
+    if targets.size <= most:
+        return np.arange(targets.size)
+    counts = sorted(Counter(targets.tolist()).values())
+    left, limit = most, most
+    for place, n in enumerate(counts):  # fill the classes evenly, the smallest first
+        limit = left // (len(counts) - place)
+        if n > limit:
+            break
+        left -= n
+    taken = []
+    for name in np.unique(targets):
+        mine = np.flatnonzero(targets == name)
+        taken.append(mine[np.linspace(0, mine.size - 1, min(mine.size, limit)).astype(np.int64)])
+    return np.sort(np.concatenate(taken))
+
+
+def pack(
+    texts: Sequence[str],
+    features: Features,
+    table: Fold,
+    move: Callable[[float], None] = lambda done: None,
+) -> Packed:
+    """Read all texts once, some thousands at a time."""
+    slots = kernel.index(features.keys)
+    known = features.vocabulary.table()
+    ends = np.zeros(len(texts) + 1, np.int64)
+    share = np.empty(len(texts), np.float32)
+    meaning = np.empty((len(texts), features.vocabulary.vectors.shape[1]), np.float32)
+    parts = []
+    for start in range(0, len(texts), CHUNK):
+        seen = words.emit(texts[start : start + CHUNK], table, known)
+        stop = start + seen.lengths.size
+        found = np.empty(seen.keys.size, np.int32)
+        kept = np.empty(seen.lengths.size, np.int64)
+        m = _columns(seen.keys, seen.key_ends, slots, found, kept)
+        parts.append(found[:m].copy())
+        ends[start + 1 : stop + 1] = kept
+        share[start:stop] = 1 / np.sqrt(np.maximum(seen.lengths, 1))
+        meaning[start:stop] = features.meaning_scale * fit.means(seen, features.vocabulary)
+        move(stop)
+    np.cumsum(ends, out=ends)
+    columns = np.empty(ends[-1], np.int32)
+    at = 0
+    while parts:  # freed one by one
+        part = parts.pop(0)
+        columns[at : at + part.size] = part
+        at += part.size
+    return Packed(ends, columns, share, meaning)
+
+
+def descend(
+    rows: Packed,
+    targets: np.ndarray,
+    importance: np.ndarray,
+    idf: np.ndarray,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    strength: float,
+    steps: int,
+    watch: Callable[[int, float], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """From first weights (n_grams + n_dimensions, k) and bias (k,) to better ones; loss of the last.
+
+    The loss is scikit-learn's, with `strength` its C.
+    """
+    n, k = targets.size, bias.size
+    n_grams, size = idf.size, weights.size
+    total = float(importance.sum())
+    relative = (importance / total).astype(np.float32)
+    ridge = np.float32(1 / (strength * total))
+    scores = np.empty((n, k), np.float32)
+    gradients = np.empty((PARTS, n_grams, k), np.float32)
+    losses = np.empty(PARTS)
+    targets = targets.astype(np.int64)
+    scale = idf[:, None].astype(np.float32)
+
+    def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
+        now = point[:size].reshape(-1, k)
+        np.matmul(rows.meaning, now[n_grams:], out=scores)
+        gradients[:] = 0
+        _pass(
+            rows.ends, rows.columns, rows.share, scale * now[:n_grams], point[size:], targets, relative,
+            scores, gradients, losses,
+        )  # fmt: skip
+        slope = np.empty_like(point)
+        slope[: n_grams * k] = (scale * gradients.sum(axis=0)).ravel()
+        slope[n_grams * k : size] = (rows.meaning.T @ scores).ravel()
+        slope[:size] += ridge * point[:size]
+        slope[size:] = scores.sum(axis=0)
+        return float(losses.sum()) + 0.5 * float(ridge) * float(point[:size] @ point[:size]), slope
+
+    point = np.concatenate([weights.ravel(), bias]).astype(np.float32)
+    point, loss = softmax.descend(evaluate, point, steps, watch)
+    return point[:size].reshape(-1, k), point[size:], loss
+
+
+def scores(fitted: fit.Fitted, texts: Sequence[str], table: Fold) -> np.ndarray:
+    """Uncompiled scores float32 (n_texts, n_schemes), some thousand texts at a time."""
+    known = fitted.features.vocabulary.table()
+    parts = [
+        fitted.scores(words.emit(texts[at : at + CHUNK], table, known)) for at in range(0, len(texts), CHUNK)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, fitted.bias.size), np.float32)
+
+
+def fit_all(
+    texts: Sequence[str],
+    targets: np.ndarray,
+    batches: Sequence[str],
+    n_schemes: int,
+    table: Fold,
+    vocabulary: Vocabulary,
+    settings: fit.Settings,
+) -> fit.Fitted:
+    """Fit schemes `targets` (n_texts,)."""
+    chosen = sample(targets)
+    some = [texts[i] for i in chosen]
+    importance = fit.class_weights(targets, n_schemes, settings.balance)[targets]
+    with bars.step("fit: a sample", settings.steps) as move:
+        seen = words.emit(some, table, vocabulary.table())
+        features = fit.choose_features(seen, [batches[i] for i in chosen], vocabulary, settings)
+        first, bias, _ = softmax.fit(
+            features.matrix(seen), targets[chosen],
+            fit.class_weights(targets[chosen], n_schemes, settings.balance)[targets[chosen]],
+            n_schemes, settings.strength, settings.steps, lambda step, loss: move(step),
+        )  # fmt: skip
+        del seen
+    with bars.step("read all rows", len(texts)) as move:
+        rows = pack(texts, features, table, move)
+    with bars.step("fit: all rows", STEPS) as move:
+        found, bias, loss = descend(
+            rows, targets, importance, features.idf, first, bias, settings.strength, STEPS,
+            lambda step, loss: move(step),
+        )  # fmt: skip
+    return fit.Fitted(features, found, bias, loss)

@@ -1,0 +1,57 @@
+"""The card of a promoted model: what it was fitted on, how it was judged, what it promises."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.artifact import Manifest
+
+
+def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
+    """The card as Markdown; `contest` is a run's report. No text of an example is in it."""
+    known, trained = manifest.calibration, manifest.trained_on
+    lines = [
+        f"# Model {manifest.version}",
+        "",
+        f"Taxonomy `{manifest.taxonomy}`, {len(manifest.thresholds)} categories, "
+        f"{len(manifest.schemes)} schemes. For sorting reports, not for deciding about a person.",
+        "",
+        "## Data",
+        "",
+        f"{trained.get('examples', 'unknown')} reports in {trained.get('batches', 'unknown')} groups; "
+        "no group stands on both sides of a split.",
+        "",
+    ]
+    lines += [f"- `{name}`, sha256 `{digest}`" for name, digest in trained.get("corpora", {}).items()]
+    lines += ["", "## Judged", ""]
+    lines += _judged(contest) if contest else ["Not judged against another model by `retrain`."]
+    lines += ["", "## The promise", ""]
+    if "by_category" not in known:
+        return "\n".join([*lines, "This model was not calibrated; nothing is promised."]) + "\n"
+    lines += [
+        f"Of the reports answered, at least {known['promise']:.0%} are right in each category: a one-sided "
+        f"{known['confidence']:.0%} Clopper-Pearson lower bound, corrected for the search, on reports held "
+        f"out of the fit. There {known['answered']['coverage']:.1%} are answered and "
+        f"{known['answered']['right']:.1%} of those are right. It holds for reports like those.",
+        "",
+        "| category | threshold | right at the promise's | lower bound | reports |",
+        "|---|---|---|---|---|",
+    ]
+    for name, kept in known["by_category"].items():
+        least = manifest.thresholds[name]
+        lines.append(
+            f"| `{name}` | {'never' if least > 1 else f'{least:.2f}'} | {kept['right']} of "
+            f"{kept['answered']} | {kept['bound']:.3f} | {known['prior'][name]} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _judged(contest: Mapping[str, Any]) -> list[str]:
+    lines = [f"Against `{contest['champion'] or 'no other model'}`, on {contest['rows']} reports:", ""]
+    for name, found in contest["sets"].items():
+        now = found["challenger"]["macro_f1"]
+        lines.append(
+            f"- `{name}` ({found['rows']} rows): macro-F1 {now['value']:.3f} "
+            f"[{now['low']:.3f}, {now['high']:.3f}]"
+            + (f", before {found['champion']['macro_f1']['value']:.3f}" if found["champion"] else "")
+        )
+    return lines
