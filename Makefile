@@ -1,7 +1,7 @@
 # One spelling of each command. The README's two work without make.
 python = .venv/bin/python
 
-.PHONY: setup serve check test docs train evaluate prove-service
+.PHONY: setup serve check test docs train evaluate prove-service prove-relabel prove-latency
 
 setup:
 	sh setup.sh dev
@@ -21,6 +21,7 @@ test: setup
 docs: setup
 	$(python) -m docs.reference
 	$(python) -m docs.api
+	$(python) -m docs.proofs
 
 train: setup
 	$(python) -m training train --output model/artifact
@@ -30,3 +31,11 @@ evaluate: setup
 
 prove-service: setup
 	$(python) -m benchmarks.prove_service
+	$(python) -m docs.proofs
+
+# The whole of it takes hours and 8 GB of disk: make prove-relabel sizes="--rows 200000 --kills 30 --large 1000000"
+prove-relabel: setup
+	$(python) -m benchmarks.prove_relabel $(sizes)
+
+prove-latency: setup
+	$(python) -m benchmarks.relabel_latency

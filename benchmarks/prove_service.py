@@ -1,9 +1,10 @@
 """Tortures a real service and checks what it promises: `make prove-service`.
 
-    python -m benchmarks.prove_service [--minutes 30] [--kills 100] [--out FILE]
+    python -m benchmarks.prove_service [--minutes 30] [--kills 100] [--examples 300] [--out FILE]
 
 Each proof is a function of its size, so that the tests run a short form of the same code. Reports
-carry an external id; a client that got no answer sends the same again, as a real one would.
+carry an external id; a client that got no answer sends the same again, as a real one would, a DELETE
+too. Every text holds the name of its report, so that the files can be searched for what was erased.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,10 @@ from service.database import Database
 from service.store import Filters, Store
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a result may have none of.
+PROMISES = (
+    "lost", "doubled", "not_erased", "in_files", "returned", "damaged", "server_errors", "failed",
+)  # fmt: skip
 TEXTS = (
     "对方自称快递客服，说我的包裹丢了要理赔，让我打开屏幕共享，卡里的{}元就被转走了。",
     "They approved my loan on WhatsApp, but first I must pay a processing fee of {}.",
@@ -45,7 +51,8 @@ class Service:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self._settings = {"RUSE_DATABASE": f"sqlite:///{folder}/ruse.sqlite3"} | settings
+        own = {"RUSE_DATABASE": f"sqlite:///{folder}/ruse.sqlite3", "RUSE_RELABEL_WORKER": "false"}
+        self._settings = own | settings
         self.log = folder / "log"
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -117,7 +124,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self.acknowledged: dict[str, tuple[str, str]] = {}  # external id -> report, text
-        self.erased: set[str] = set()
+        self.asked: set[str] = set()  # external ids whose erasure was asked for: they may be gone
+        self.erased: set[str] = set()  # those whose erasure was acknowledged: they must be gone
+        self.returned = 0  # erased reports that were stored again when they were sent again
         self.statuses: Counter[int] = Counter()
         self.broken = 0  # connections that ended without an answer
         self.seconds: list[float] = []
@@ -133,8 +142,27 @@ class Ledger:
                 before = self.acknowledged.setdefault(external_id, (report, text))
                 assert before == (report, text), "the same external id was answered by two reports"
 
+    def erase(self, client: httpx.Client, url: str, name: str) -> httpx.Response | None:
+        """Sends a DELETE, and notes that it was acknowledged; None where the connection broke."""
+        with self._turn:
+            self.asked.add(name)
+            report = self.acknowledged[name][0]
+        try:
+            answer = client.delete(f"{url}/v1/reports/{report}")
+        except httpx.HTTPError:
+            with self._turn:
+                self.broken += 1
+            return None
+        with self._turn:
+            if answer.status_code == 204:
+                self.erased.add(name)
+        return answer
+
     def check(self, folder: Path) -> dict[str, int]:
-        """Every acknowledged report is there, once and with its text; nothing is there twice."""
+        """Every acknowledged report is there, once and with its text; nothing is there twice.
+
+        And every erased one is gone, from the tables and from the bytes of the files.
+        """
         database = Database(f"sqlite:///{folder}/ruse.sqlite3")
         stored: dict[str, list[tuple[str, str]]] = {}
         cursor = None
@@ -148,13 +176,16 @@ class Ledger:
         with database.reading() as connection:
             sound = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
         database.close()
-        kept = {name: entry for name, entry in self.acknowledged.items() if name not in self.erased}
+        kept = {name: entry for name, entry in self.acknowledged.items() if name not in self.asked}
         return {
             "acknowledged": len(self.acknowledged),
             "erased": len(self.erased),
+            "erasures_unanswered": len(self.asked - self.erased),
             "lost": sum(entry not in stored.get(name, []) for name, entry in kept.items()),
             "doubled": sum(len(entries) > 1 for entries in stored.values()),
             "not_erased": sum(name in stored for name in self.erased),
+            "in_files": len(self.erased & in_files(folder)),
+            "returned": self.returned,
             "stored": len(stored),
             "damaged": int(sound != "ok"),
         }
@@ -180,13 +211,46 @@ def send(client: httpx.Client, url: Callable[[], str], ledger: Ledger, name: str
 
 
 def write_until(stop: threading.Event, service: Service, ledger: Ledger, writer: int) -> None:
-    """Sends reports one after the other, each until it is acknowledged."""
+    """Sends reports one after the other, each until it is acknowledged, and has every tenth erased."""
     with httpx.Client(trust_env=False, timeout=20) as client:
         n = 0
         while not stop.is_set():
             n += 1
-            text = TEXTS[n % len(TEXTS)].format(n * 37 + writer)
-            send(client, lambda: service.url, ledger, f"{writer}-{n}", text, stop, key=n % 2 == 0)
+            name, text = entry(writer, n)
+            send(client, lambda: service.url, ledger, name, text, stop, key=n % 2 == 0)
+            if n % 10 == 0 and name in ledger.acknowledged:
+                erase(client, service, ledger, name, stop)
+                again(client, service, ledger, name)
+
+
+def entry(writer: int, n: int) -> tuple[str, str]:
+    """The name of a report, and its text, which holds the name."""
+    name = f"report-{writer}-{n}-end"
+    return name, f"{TEXTS[n % len(TEXTS)].format(n * 37 + writer)} {name}"
+
+
+def erase(client: httpx.Client, service: Service, ledger: Ledger, name: str, stop: threading.Event) -> None:
+    """Sends a DELETE again and again until it is acknowledged or the proof ends."""
+    while not stop.is_set():
+        answer = ledger.erase(client, service.url, name)
+        if answer is not None:
+            with ledger._turn:
+                ledger.statuses[answer.status_code] += 1
+            if answer.status_code == 204:
+                return
+        stop.wait(0.05)
+
+
+def again(client: httpx.Client, service: Service, ledger: Ledger, name: str) -> None:
+    """Sends an erased report once more, as a late repetition would; it must not be stored."""
+    try:
+        sent = {"text": ledger.acknowledged[name][1], "external_id": name}
+        answer = client.post(f"{service.url}/v1/reports", json=sent)
+    except httpx.HTTPError:
+        return
+    with ledger._turn:
+        ledger.statuses[answer.status_code] += 1
+        ledger.returned += name in ledger.erased and answer.status_code in (200, 201)
 
 
 def kills(folder: Path, rounds: int, writers: int = 4, **settings: str) -> dict[str, Any]:
@@ -207,6 +271,9 @@ def kills(folder: Path, rounds: int, writers: int = 4, **settings: str) -> dict[
     for thread in threads:
         thread.join()
     service.kill()
+    service.start()
+    settle(service, ledger)
+    service.stop()
     return {"kills": rounds + 1, "broken": ledger.broken, **ledger.check(folder), **statuses(ledger)}
 
 
@@ -218,8 +285,7 @@ def crowd(folder: Path, writers: int, each: int, **settings: str) -> dict[str, A
     def write(writer: int) -> None:
         with httpx.Client(trust_env=False, timeout=60) as client:
             for n in range(each):
-                text = TEXTS[n % len(TEXTS)].format(n * 37 + writer)
-                send(client, lambda: service.url, ledger, f"{writer}-{n}", text, stop)
+                send(client, lambda: service.url, ledger, *entry(writer, n), stop)
 
     began = time.perf_counter()
     threads = [threading.Thread(target=write, args=(n,)) for n in range(writers)]
@@ -237,6 +303,22 @@ def crowd(folder: Path, writers: int, each: int, **settings: str) -> dict[str, A
         **ledger.check(folder),
         **statuses(ledger),
     }
+
+
+def in_files(folder: Path) -> set[str]:
+    """The names of reports that stand anywhere in the bytes of the store's files."""
+    found: set[str] = set()
+    for path in folder.glob("ruse.sqlite3*"):
+        with suppress(FileNotFoundError):
+            found |= {name.decode() for name in re.findall(rb"report-\d+-\d+-end", path.read_bytes())}
+    return found
+
+
+def settle(service: Service, ledger: Ledger) -> None:
+    """Waits, two minutes at most, until the service has written its file anew after the last erasure."""
+    deadline = time.monotonic() + 120
+    while ledger.erased & in_files(service.folder) and time.monotonic() < deadline:
+        time.sleep(1.0)
 
 
 def two_models(folder: Path, source: Path) -> Path:
@@ -286,6 +368,7 @@ def load(folder: Path, seconds: float, source: Path, kill_every: float, promote_
     for thread in threads:
         thread.join()
     metrics = httpx.get(f"{service.url}/metrics", trust_env=False).text
+    settle(service, ledger)
     service.stop()
     # A worker that was just begun has not all its pages yet: the upper quartile of each fifth.
     fifth = max(1, len(memory) // 5)
@@ -344,10 +427,9 @@ def turn(client: httpx.Client, ledger: Ledger, lot: random.Random, worker: int) 
     with ledger._turn:
         names = list(ledger.acknowledged)[-500:]
     if what < 0.84 and names:
-        name = lot.choice(names)
-        with ledger._turn:
-            ledger.erased.add(name)  # before it is sent: from now on it may be gone
-        return erase(client, ledger.acknowledged[name][0], ledger)
+        answer = ledger.erase(client, str(client.base_url).rstrip("/"), lot.choice(names))
+        if answer is not None:
+            return answer
     answer = client.get("/v1/queue", params={"reviewer": f"desk-{worker}", "limit": 5})
     for report in answer.json().get("reports", ()) if answer.status_code == 200 else ():
         said = {"category": report["suggestions"][0], "reviewer": f"desk-{worker}"}
@@ -372,25 +454,16 @@ def contract(folder: Path, examples: int) -> dict[str, Any]:
     run = judge(service.url, folder, examples, seed=2)
     service.stop()
     cases = re.search(r"(\d+) generated", run.stdout)
-    if run.returncode:
+    operations = re.search(r"Tested: (\d+)", run.stdout)
+    failed = int(run.returncode > 0 or not cases or "Stateful" not in run.stdout)
+    if failed:
         print(run.stdout, file=sys.stderr)
-    return {"examples": examples, "cases": int(cases[1]) if cases else 0, "failed": int(run.returncode > 0)}
-
-
-def erase(client: httpx.Client, report: str, ledger: Ledger) -> httpx.Response:
-    """Erases a report, again and again where the worker that does it is killed."""
-    while True:
-        try:
-            answer = client.delete(f"/v1/reports/{report}")
-        except httpx.HTTPError:
-            with ledger._turn:
-                ledger.broken += 1
-            time.sleep(0.05)
-            continue
-        if answer.status_code == 204:
-            return answer
-        with ledger._turn:
-            ledger.statuses[answer.status_code] += 1
+    return {
+        "examples": examples,
+        "operations": int(operations[1]) if operations else 0,
+        "cases": int(cases[1]) if cases else 0,
+        "failed": failed,
+    }
 
 
 def quantiles(seconds: list[float]) -> dict[str, float]:
@@ -409,27 +482,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--examples", type=int, default=300, help="that schemathesis makes for each route")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     chosen = parser.parse_args()
     shipped = ROOT / "model" / "artifact"
     results: dict[str, Any] = {
-        "command": f"python -m benchmarks.prove_service --minutes {chosen.minutes:g} --kills {chosen.kills}",
+        "command": f"python -m benchmarks.prove_service --minutes {chosen.minutes:g} --kills {chosen.kills} "
+        f"--examples {chosen.examples}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
     }
     proofs: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "contract": lambda folder: contract(folder, 300),
+        "contract": lambda folder: contract(folder, chosen.examples),
         "crowd": lambda folder: crowd(folder, 20, 100, RUSE_WORKERS="2"),
         "kills": lambda folder: kills(folder, chosen.kills),
         "load": lambda folder: load(folder, chosen.minutes * 60, shipped, 20.0, 7.0),
     }
     broken = 0
     for name, proof in proofs.items():
+        began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             results[name] = proof(Path(folder))
+        results[name] = {"seconds": round(time.monotonic() - began), **results[name]}
         print(name, json.dumps(results[name]), flush=True)
-        promises = ("lost", "doubled", "not_erased", "damaged", "server_errors", "failed")
-        broken += sum(results[name].get(promise, 0) for promise in promises)
+        broken += sum(results[name].get(promise, 0) for promise in PROMISES)
+        results["broken_promises"] = broken
         chosen.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     return int(broken > 0)
 

@@ -12,6 +12,7 @@ from typing import Any
 import model
 from service import openapi
 from service.app import create_app
+from service.models import Models
 from service.problems import KINDS
 from service.settings import Settings, variable
 
@@ -50,8 +51,9 @@ SETTINGS = """
 
 Read from the environment when the service starts; an empty variable counts as unset, `--host` and
 `--port` outrank theirs. No setting is needed. The start ends with exit code 2 and says why where a
-setting is wrong (`settings_invalid`), the model cannot be loaded (`artifact_invalid`,
-`taxonomy_invalid`) or the address cannot be listened on (`address_unusable`).
+setting is wrong (`settings_invalid`), there is no model to load (`artifact_invalid`,
+`taxonomy_invalid`), the store cannot be used (`store_unavailable`), nobody could enter
+(`keys_missing`) or the address cannot be listened on (`address_unusable`).
 
 | variable | default | bounds | what it is |
 |---|---|---|---|
@@ -61,15 +63,16 @@ PROCESS = """
 
 `/health/live` answers as soon as the port is open, `/health/ready` once the model has classified a
 text of its own, which takes long only where the kernel must be compiled first. Until then
-classifying answers `not_ready`. SIGTERM or SIGINT closes the port, finishes the requests in flight
-within `RUSE_GRACE` seconds, and ends the process by that signal. The log goes to standard error.
+classifying answers `not_ready`. A promoted model is asked its golden texts before the port opens.
+SIGTERM or SIGINT closes the port, finishes the requests in flight within `RUSE_GRACE` seconds, and
+ends the process by that signal. The log goes to standard error.
 """
 
 
 def page(classifier: model.Classifier) -> str:
     """The whole page; any classifier will do, the interface is the same."""
     settings = Settings.model_construct()
-    described = create_app(classifier, settings).openapi()
+    described = create_app(Models(classifier), settings).openapi()
     routes = [_route(path, *entry) for path, item in described["paths"].items() for entry in item.items()]
     return "".join([HEAD, ROUTES, *routes, ERRORS, _errors(settings), SETTINGS, _settings(), PROCESS])
 

@@ -66,10 +66,14 @@ def _chinese(names: Mapping[str, str]) -> str:
 
 def _phones(tree: Taxonomy) -> str:
     rows = "".join(
-        f"| {p.number} | {p.region} | {p.owner} | {p.use} | {p.checked_on} |\n" for p in tree.phones
+        f"| {p.number} | {p.region}, {tree.regions[p.region].name['en']} | {p.owner['en']} "
+        f"| {p.use['en']} | {p.checked_on} |\n"
+        for p in tree.phones
     )
     return (
         "\n## Telephone numbers in the advice\n\n"
+        "The advice names the authorities of the region asked for and of no other; where none is given, "
+        "or\nanother, it is general.\n\n"
         f"| number | region | whose | for | checked on |\n|---|---|---|---|---|\n{rows}"
     )
 

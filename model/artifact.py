@@ -99,7 +99,7 @@ def locate(folder: Path) -> Path:
     if (folder / MANIFEST).is_file():
         return folder
     pointer = folder / CURRENT
-    if not pointer.is_file():
+    if not pointer.exists():
         raise ArtifactError(
             f"{folder}: neither {MANIFEST} nor a file {CURRENT!r} that names a model is here; "
             "give the folder of a model or of promoted models"
@@ -108,6 +108,8 @@ def locate(folder: Path) -> Path:
         name = pointer.read_text("utf-8").strip()
     except ValueError as error:
         raise ArtifactError(f"{pointer}: is not UTF-8; it must name a folder beside it") from error
+    except OSError as error:
+        raise ArtifactError(f"{pointer}: cannot be read ({error.strerror})") from error
     if not name or name in (".", "..") or Path(name).name != name:
         raise ArtifactError(f"{pointer}: must hold the name of one folder beside it")
     if not (folder / name / MANIFEST).is_file():
@@ -117,7 +119,7 @@ def locate(folder: Path) -> Path:
 
 def load(folder: Path) -> tuple[Manifest, dict[str, np.ndarray]]:
     """Read a model; raises ArtifactError, with everything that can be wrong named."""
-    manifest = _read_manifest(folder / MANIFEST)
+    manifest = read_manifest(folder)
     path = folder / ARRAYS
     try:
         if path.stat().st_size > LIMIT:
@@ -132,8 +134,12 @@ def load(folder: Path) -> tuple[Manifest, dict[str, np.ndarray]]:
     return manifest, arrays
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """What the model in the folder says of itself. Raises ArtifactError."""
+    path = folder / MANIFEST
     try:
+        if path.stat().st_size > LIMIT:
+            raise ArtifactError(f"{path}: larger than {LIMIT} bytes; this is no model of Ruse")
         known = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
@@ -155,6 +161,9 @@ def _read_manifest(path: Path) -> Manifest:
             and manifest.temperature > 0
             and np.isfinite(manifest.scheme_threshold)
             and all(np.isfinite(x) for x in manifest.thresholds.values())
+            and all(
+                isinstance(x, Mapping) for x in (manifest.trained_on, manifest.calibration, manifest.metrics)
+            )
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path}: lacks a field or has an unknown one; copy it again") from error

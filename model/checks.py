@@ -1,10 +1,13 @@
 """Reading tables of TOML: values out, and every fault of the file collected on the way."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
 LONGEST = 200  # characters of a text, where nothing else is said
+PLACE = re.compile(r"\{([^{}]*)\}")  # where a phrase is put into a text
+_NUMBER = re.compile(r"\d{3,}")  # what looks like a telephone number
 
 
 class Checks:
@@ -71,6 +74,17 @@ class Checks:
         """A table of texts under exactly these keys."""
         inner = self.inner(table, key, where, keys)
         return {name: self.text(inner, name, f"{where}: {key}", longest) for name in keys}
+
+    def spoken(
+        self, texts: Mapping[str, str], where: str, places: Iterable[str], numbers: Iterable[str], home: str
+    ) -> None:
+        """Texts whose braces hold these places only, and whose telephone numbers are these of `home`."""
+        allowed = ", ".join(places) or "nothing"
+        for language, text in texts.items():
+            if set(PLACE.findall(text)) - {*places} or set(PLACE.sub("", text)) & {*"{}"}:
+                self.faults.append(f"{where}.{language}: in braces may stand {allowed}")
+            for number in sorted(set(_NUMBER.findall(text)) - {*numbers}):
+                self.faults.append(f"{where}.{language}: {number} does not belong to {home}")
 
     def day(self, table: Mapping[str, Any], key: str, where: str) -> date:
         """A date of TOML (unquoted, no time)."""

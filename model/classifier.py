@@ -21,8 +21,13 @@ SHORTEST = 10
 # The share of words that must be in the vocabulary, and of letters in a script that the model reads.
 LEAST_KNOWN = 0.5
 LEAST_READABLE = 0.75
+# The share of Chinese characters that stand in words of two or more: chance characters have few.
+LEAST_IN_WORDS, ENOUGH_CHINESE = 0.3, 8
 # The share of Latin words that are common words of a language the model does not read.
 MOST_FOREIGN = 0.15
+
+# Why a text needs review; `Answers.reasons` counts them from 1, and the last that holds is named.
+REASONS = ("unsure", "unknown_words", "too_short", "other_language")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,22 @@ class Prediction:
             **self.__dict__,
             "ranked": [{"category": name, "probability": share} for name, share in self.ranked],
         }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of many texts, column by column; each array has the shape (n_texts,).
+
+    `category` and `scheme` are indices into the taxonomy, probabilities float32; `reason` is 0 where
+    no review is needed, else the place in REASONS, counted from 1.
+    """
+
+    category: np.ndarray
+    category_probability: np.ndarray
+    scheme: np.ndarray
+    scheme_probability: np.ndarray
+    scheme_sure: np.ndarray
+    reason: np.ndarray
 
 
 class Classifier:
@@ -82,10 +103,13 @@ class Classifier:
         self._thresholds = np.array([manifest.thresholds[c] for c in tree.category_ids], np.float32)
 
     def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores float32 (n_texts, n_columns) before the temperature; statistics (n_texts, 7)."""
-        codes, offsets = encode(texts)
-        scores = np.empty((len(texts), self.bias.size), np.float32)
-        statistics = np.empty((len(texts), kernel.N_STATISTICS), np.int32)
+        """Scores float32 (n_texts, n_columns) before the temperature; statistics
+        int32 (n_texts, kernel.N_STATISTICS)."""
+        return self._scores(*encode(texts))
+
+    def _scores(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.empty((offsets.size - 1, self.bias.size), np.float32)
+        statistics = np.empty((offsets.size - 1, kernel.N_STATISTICS), np.int32)
         kernel.score(
             codes, offsets, self.fold, self.grams, self.words,
             self.gram_scale, self.word_scale, self.bias, scores, statistics,
@@ -94,10 +118,13 @@ class Classifier:
 
     def answer(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scheme and category probabilities, and the statistics, of one pass over the texts."""
-        scores, statistics = self.scores(texts)
-        schemes = np.empty((len(texts), len(self.manifest.schemes)), np.float32)
+        return self._answer(*encode(texts))
+
+    def _answer(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        scores, statistics = self._scores(codes, offsets)
+        schemes = np.empty((len(scores), len(self.manifest.schemes)), np.float32)
         kernel.softmax(scores, self.manifest.temperature, schemes)
-        categories = np.empty((len(texts), len(self.taxonomy.category_ids)), np.float32)
+        categories = np.empty((len(scores), len(self.taxonomy.category_ids)), np.float32)
         kernel.roll_up(schemes, self.category_index, categories)
         return schemes, categories, statistics
 
@@ -118,57 +145,73 @@ class Classifier:
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text. Raises TextError for what is no str, naming its index."""
         schemes, categories, statistics = self.answer(texts)
+        said = self._decide(schemes, categories, statistics)
         order = np.argsort(-categories, axis=1, kind="stable")[:, :N_RANKED]
-        best = order[:, 0]
-        inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
-        scheme = inside.argmax(axis=1)
-        rows = np.arange(len(best))
-        chance = categories[rows, best]
-        scheme_chance = schemes[rows, scheme]
-        sure = scheme_chance >= self.manifest.scheme_threshold * chance
-        reasons = self._reasons(best, chance, statistics)
         ranked_chance = np.take_along_axis(categories, order, axis=1)
         names = self.taxonomy.category_ids
+        reasons = (None, *REASONS)
         return [
             Prediction(
-                names[best[i]],
-                float(chance[i]),
-                self.taxonomy.scheme_ids[scheme[i]],
-                float(scheme_chance[i]),
-                bool(sure[i]) and reasons[i] is None,
-                reasons[i] is not None,
-                reasons[i],
+                names[said.category[i]],
+                float(said.category_probability[i]),
+                self.taxonomy.scheme_ids[said.scheme[i]],
+                float(said.scheme_probability[i]),
+                bool(said.scheme_sure[i]),
+                bool(said.reason[i]),
+                reasons[said.reason[i]],
                 tuple((names[k], float(p)) for k, p in zip(order[i], ranked_chance[i], strict=True)),
                 self.manifest.version,
                 self.taxonomy.version,
             )
-            for i in range(len(best))
+            for i in range(len(schemes))
         ]
 
-    def _reasons(self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray) -> list[str | None]:
-        """Why each text needs review, or None; the first reason that holds."""
+    def classify_utf8(self, content: Any, starts: np.ndarray) -> Answers:
+        """The answers of `classify` without an object for each text.
+
+        `content` is a buffer of UTF-8 in which text i is the bytes `starts[i]` to `starts[i + 1]`;
+        `starts` is int64 (n_texts + 1,). Raises TextError where that is not UTF-8.
+        """
+        return self._decide(*self._answer(*encode_utf8(content, starts)))
+
+    def _decide(self, schemes: np.ndarray, categories: np.ndarray, statistics: np.ndarray) -> Answers:
+        rows = np.arange(len(categories))
+        best = categories.argmax(axis=1)
+        inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
+        scheme = inside.argmax(axis=1)
+        chance, scheme_chance = categories[rows, best], schemes[rows, scheme]
+        reason = self._reasons(best, chance, statistics)
+        sure = (scheme_chance >= self.manifest.scheme_threshold * chance) & (reason == 0)
+        return Answers(best, chance, scheme, scheme_chance, sure, reason)
+
+    def _reasons(self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        """Why each text needs review, int8 as in Answers."""
         columns = statistics.T.astype(np.float32)
         readable = columns[kernel.CJK_TOKENS] + columns[kernel.LATIN_LETTERS]
         letters = readable + columns[kernel.OTHER_LETTERS]
         units = columns[kernel.LATIN_WORDS] + columns[kernel.CJK_TOKENS]
         known = columns[kernel.KNOWN_LATIN] + columns[kernel.CJK_TOKENS]
-        foreign = (readable < LEAST_READABLE * letters) | (
-            (columns[kernel.FOREIGN] > MOST_FOREIGN * columns[kernel.LATIN_WORDS])
-            & (columns[kernel.FOREIGN] >= columns[kernel.CJK_TOKENS])
-            & (columns[kernel.FOREIGN] > 0)
-        )
         short = columns[kernel.CHARACTERS] <= SHORTEST
-        unknown = known < LEAST_KNOWN * units
+        chinese = columns[kernel.CJK_TOKENS]
+        unread = known < LEAST_KNOWN * units
+        address = (chinese == 0) & (columns[kernel.RUNS] <= 1)
+        unknown = (
+            unread
+            | address
+            | (units == 0)
+            | ((chinese >= ENOUGH_CHINESE) & (columns[kernel.CJK_IN_WORDS] < LEAST_IN_WORDS * chinese))
+        )
+        strange = columns[kernel.FOREIGN]
+        foreign = (readable < LEAST_READABLE * letters) | (
+            ((strange > MOST_FOREIGN * columns[kernel.LATIN_WORDS]) | unread)
+            & (strange >= chinese)
+            & (strange > 0)
+            & ~address
+        )
         unsure = chance < self._thresholds[best]
-        reasons: list[str | None] = [None] * len(best)
-        for flags, reason in (
-            (unsure, "unsure"),
-            (unknown, "unknown_words"),
-            (short, "too_short"),
-            (foreign, "other_language"),
-        ):
-            for i in np.flatnonzero(flags):
-                reasons[i] = reason
+        reasons = np.zeros(len(best), np.int8)
+        for number, flags in enumerate((unsure, unknown, short, foreign), 1):
+            reasons[flags] = number
         return reasons
 
     def candidates(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -208,12 +251,30 @@ def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32), offsets
 
 
+def encode_utf8(content: Any, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `encode` gives, from texts that lie in one buffer of UTF-8 as `classify_utf8` takes them."""
+    encoded = np.frombuffer(content, np.uint8)[starts[0] : starts[-1]]
+    begins = (encoded & 0xC0) != 0x80  # whether a character begins at this byte
+    inner = starts[:-1][starts[:-1] < starts[-1]] - starts[0]
+    try:
+        if not begins[inner].all():
+            raise UnicodeDecodeError("utf-8", b"", 0, 0, "a text begins inside a character")
+        codes = np.frombuffer(str(encoded.data, "utf-8").encode("utf-32-le"), np.uint32)
+    except UnicodeDecodeError:
+        raise TextError("a text in the buffer is not UTF-8; check the column first") from None
+    counts = np.concatenate([[0], np.cumsum(begins, dtype=np.int64)])
+    return codes, counts[starts - starts[0]]
+
+
 def load(folder: str | Path | None = None) -> Classifier:
     """The shipped model, the model in `folder`, or the current one of a folder of models.
 
     Raises ArtifactError (what is wrong with which file) and TaxonomyError.
     """
-    home = artifact.locate(Path(folder)) if folder else SHIPPED
-    own = home / artifact.TAXONOMY
-    tree = taxonomy.load(own if own.is_file() else None)
+    try:
+        home = artifact.locate(Path(folder)) if folder else SHIPPED
+        own = home / artifact.TAXONOMY
+        tree = taxonomy.load(own if own.is_file() else None)
+    except OSError as error:  # a folder that may not be entered
+        raise ArtifactError(f"{folder}: cannot be read ({error.strerror})") from error
     return Classifier(*artifact.load(home), tree)

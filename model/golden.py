@@ -1,5 +1,6 @@
 """Golden texts: what a model must answer before it may take over, in a service or by promotion."""
 
+import math
 from typing import Any
 
 from model.classifier import Classifier
@@ -14,16 +15,23 @@ def check(classifier: Classifier) -> None:
 
     Each is {"text", "category"} and may have "probability", that of the category.
     """
-    golden: list[dict[str, Any]] = classifier.manifest.calibration.get("golden", [])
     try:
-        classifier.classify(WARM_UP)
+        golden: list[dict[str, Any]] = classifier.manifest.calibration.get("golden", [])
+        classifier.candidates(WARM_UP)
+        classifier.explain(WARM_UP[0])
+        if not all(map(math.isfinite, classifier.category_probabilities(WARM_UP).flat)):
+            raise ValueError("probabilities that are no numbers")
         said = classifier.classify([entry["text"] for entry in golden]) if golden else []
         wrong = [
             at
             for at, (entry, answer) in enumerate(zip(golden, said, strict=True))
             if answer.category != entry["category"]
-            or abs(answer.category_probability - entry.get("probability", answer.category_probability))
-            > CLOSE
+            or not math.isclose(
+                answer.category_probability,
+                entry.get("probability", answer.category_probability),
+                rel_tol=0,
+                abs_tol=CLOSE,
+            )
         ]
     except Exception as error:  # whatever a strange model makes the kernel do, the old one serves on
         kind = type(error).__name__

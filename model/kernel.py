@@ -25,11 +25,16 @@ LONGEST_WORD = 4  # Chinese characters
 LETTER_GRAM = 4  # letters, the marks of a word's edges included
 LEAST_JOINED = 6  # letters of a word put together from a single letter and another part
 WEIGHT_ONE = 255  # a word's weight of 1.0
+# What the first, second, ... occurrence of an n-gram in a text counts, in sixteenths: together they
+# are 1 + ln(count), scikit-learn's sublinear tf, in whole numbers.
+PARTS = np.array([16, 11, 7, 4, 4, 3, 2, 2, 2, 2, 1], np.int32)
+ONE_PART = 16
 UNSEEN_LOG_FREQUENCY = -20.0  # of a Chinese character that is no word of the vocabulary
 
 # Columns of the statistics of a text.
 TOKENS, CJK_TOKENS, LATIN_WORDS, OTHER_LETTERS, KNOWN_LATIN, LATIN_LETTERS, CHARACTERS, FOREIGN = range(8)
-N_STATISTICS = 8
+RUNS, CJK_IN_WORDS = 8, 9  # runs of tokens between spaces; Chinese characters in longer words
+N_STATISTICS = 10
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
@@ -148,6 +153,7 @@ def tokenise(codes, begin, end, fold, space, statistics):
     n_letters = 0
     open_kind = np.uint8(SYMBOL)
     broken = np.uint8(1)
+    spaced = 1
     statistics[:] = 0
     for i in range(begin, end):
         code = codes[i]
@@ -164,6 +170,8 @@ def tokenise(codes, begin, end, fold, space, statistics):
             open_kind = np.uint8(SYMBOL)
             if kind == BREAK:
                 broken = np.uint8(1)
+            if folded == 32 or 9 <= folded <= 13:
+                spaced = 1
             continue
         if kind == OTHER:
             statistics[OTHER_LETTERS] += 1
@@ -175,6 +183,8 @@ def tokenise(codes, begin, end, fold, space, statistics):
             space.kinds[n] = kind
             space.breaks[n] = broken
             broken = np.uint8(0)
+            statistics[RUNS] += spaced
+            spaced = 0
             if kind == CJK:
                 space.hashes[n] = _mix(_SEED, np.uint64(folded))
                 statistics[CJK_TOKENS] += 1
@@ -269,6 +279,21 @@ def _look_up(key, slots):
             return np.int64(slots[at] & _LOW) - 1
         at = (at + _ONE) & mask
     return np.int64(-1)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _part(row, counts):
+    """What this occurrence of a row counts, in sixteenths; `counts` (n_rows,) goes on counting."""
+    so_far = counts[row]
+    if so_far < np.uint8(PARTS.size - 1):
+        counts[row] = so_far + np.uint8(1)
+    return PARTS[so_far]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _weight(row, weights, counts):
+    """What this occurrence of a word weighs: its part of the word's weight, a whole number."""
+    return (np.int32(weights[row]) * _part(row, counts) + np.int32(ONE_PART // 2)) // np.int32(ONE_PART)
 
 
 @njit(nogil=True, cache=True)
@@ -371,6 +396,8 @@ def words(n, table, space, statistics):
                 space.word_starts[m] = at - length
                 space.word_ends[m] = at
                 m += 1
+                if length > 1 and space.hashes[at - length] != space.hashes[at - 1]:  # no 哈哈
+                    statistics[CJK_IN_WORDS] += length
             at -= length
         last = m - 1
         while first < last:  # the path was walked backwards
@@ -388,7 +415,8 @@ def words(n, table, space, statistics):
 def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, bias, scores, statistics):
     """Fill `scores` (n_texts, n_columns) and `statistics` (n_texts, N_STATISTICS).
 
-    `bias + gram_scale * sum(rows) / sqrt(n_tokens) + word_scale * sum(weight * row) / sum(weight)`.
+    `bias + gram_scale * sum((1 + ln(count)) * row) / sqrt(n_tokens)
+    + word_scale * sum(weight * row) / sum(weight)`, the weights of repeated words damped likewise.
     """
     n_texts = offsets.size - 1
     n_columns = bias.size
@@ -398,6 +426,8 @@ def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, 
     space = _space(longest)
     gram_sum = np.empty(n_columns, np.int32)
     word_sum = np.empty(n_columns, np.int32)
+    counts = np.zeros(gram_table.rows.shape[0], np.uint8)
+    word_counts = np.zeros(word_table.weights.size, np.uint8)
     for i in range(n_texts):
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, space, statistics[i])
         n = join(n, word_table.slots, space, statistics[i])
@@ -406,18 +436,25 @@ def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, 
         word_sum[:] = 0
         for g in range(m):
             row = _look_up(space.grams[g], gram_table.slots)
+            space.gram_starts[g] = row
             if row >= 0:
+                part = _part(row, counts)
                 for c in range(n_columns):
-                    gram_sum[c] += np.int32(gram_table.rows[row, c])
+                    gram_sum[c] += part * np.int32(gram_table.rows[row, c])
+        for g in range(m):
+            if space.gram_starts[g] >= 0:
+                counts[space.gram_starts[g]] = np.uint8(0)
         m = words(n, word_table, space, statistics[i])
         total = np.int64(0)
         for w in range(m):
             row = space.word_rows[w]
-            weight = np.int32(word_table.weights[row])
+            weight = _weight(row, word_table.weights, word_counts)
             total += weight
             for c in range(n_columns):
                 word_sum[c] += weight * np.int32(word_table.rows[row, c])
-        by_length = 1.0 / np.sqrt(max(n, 1))
+        for w in range(m):
+            word_counts[space.word_rows[w]] = np.uint8(0)
+        by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
         by_weight = 1.0 / max(total, 1)
         for c in range(n_columns):
             scores[i, c] = (
@@ -518,21 +555,25 @@ def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
     n = join(n, word_table.slots, space, statistics)
     by_token = np.zeros(n + 1, np.float64)
     m = grams(n, space)
-    by_length = 1.0 / np.sqrt(max(n, 1))
+    counts = np.zeros(gram_table.rows.shape[0], np.uint8)
+    by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
     for g in range(m):
         row = _look_up(space.grams[g], gram_table.slots)
         if row >= 0:
             part = 0.0
             for c in range(gram_direction.size):
                 part += gram_direction[c] * gram_table.rows[row, c]
+            part *= _part(row, counts)
             first = space.gram_starts[g]
             last = space.gram_ends[g]
             for t in range(first, last):
                 by_token[t] += part * by_length / (last - first)
     m = words(n, word_table, space, statistics)
-    total = 0.0
+    word_counts = np.zeros(word_table.weights.size, np.uint8)
+    word_weights = np.empty(m, np.int32)
     for w in range(m):
-        total += word_table.weights[space.word_rows[w]]
+        word_weights[w] = _weight(space.word_rows[w], word_table.weights, word_counts)
+    total = max(word_weights.sum(), 1)
     starts = np.empty(n, np.int32)
     ends = np.empty(n, np.int32)
     weights = np.zeros(n, np.float64)
@@ -546,7 +587,7 @@ def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
             part = 0.0
             for c in range(word_direction.size):
                 part += word_direction[c] * word_table.rows[row, c]
-            weights[spans] = part * word_table.weights[row] / max(total, 1.0)
+            weights[spans] = part * word_weights[w] / total
             stop = space.word_ends[w]
             w += 1
         starts[spans] = space.starts[t]

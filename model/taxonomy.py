@@ -1,4 +1,4 @@
-"""The tree: categories, the schemes under them, advice, telephone numbers and crosswalks.
+"""The tree: categories, the schemes under them, advice by region, telephone numbers and crosswalks.
 
 All of it is data, in `taxonomy.toml`. `load` checks the whole file before it returns anything and
 names every fault at once. The order of the schemes in the file is the order of a model's columns.
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from model.checks import Checks
+from model.checks import PLACE, Checks
 from model.errors import TaxonomyError
 
 SHIPPED = Path(__file__).with_name("taxonomy.toml")
@@ -23,9 +23,11 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 LONGEST_NAME, LONGEST_TEXT = 60, 600  # characters
 
+ELSEWHERE = "elsewhere"  # the region of who names none, or one that the file does not have
+PHRASES = ("call", "credit", "consumer")  # what an advice may have put in by region
+
 _ID = re.compile(r"[a-z][a-z0-9_]*")
-_NUMBER = re.compile(r"\d{3,}")
-_CALL = "{call}"
+_REGION = re.compile(rf"[A-Z]{{2}}|{ELSEWHERE}")
 _NODE = ("id", "names", "definition", "includes", "excludes", "cues")
 
 
@@ -44,7 +46,10 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Category:
-    """A category and its schemes; severity 1 to 5 as `Taxonomy.severities` says; advice by language."""
+    """A category and its schemes; severity 1 to 5 as `Taxonomy.severities` says.
+
+    `advice`, by language, has places for what differs between regions: see `Taxonomy.advise`.
+    """
 
     id: str
     names: Mapping[str, str]
@@ -59,13 +64,21 @@ class Category:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Where a victim may be: its name by language, and by phrase and language what its advice says."""
+
+    name: Mapping[str, str]
+    phrases: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
 class Phone:
-    """A telephone number of an authority: where it works, whose it is, and when that was checked."""
+    """A number of an authority: its region's id, whose it is and what for by language, when checked."""
 
     number: str
     region: str
-    owner: str
-    use: str
+    owner: Mapping[str, str]
+    use: Mapping[str, str]
     checked_on: date
 
 
@@ -95,6 +108,7 @@ class Taxonomy:
     version: str
     categories: tuple[Category, ...]
     severities: Mapping[int, str]
+    regions: Mapping[str, Region]
     phones: tuple[Phone, ...]
     crosswalks: Mapping[str, Crosswalk]
 
@@ -113,9 +127,16 @@ class Taxonomy:
         """For each scheme the index of its category."""
         return tuple(i for i, category in enumerate(self.categories) for _ in category.schemes)
 
+    def advise(self, category: Category, language: str, region: str = ELSEWHERE) -> str:
+        """The advice for a victim in this region; an unknown one is `elsewhere`."""
+        phrases = self.regions.get(region, self.regions[ELSEWHERE]).phrases
+        return PLACE.sub(lambda place: phrases[place[1]][language], category.advice[language])
+
     def as_dict(self) -> dict[str, Any]:
-        """The tree as JSON can hold it; dates in ISO 8601."""
+        """The tree as JSON can hold it; dates in ISO 8601, the advice as it is `elsewhere`."""
         tree = asdict(self)
+        for shown, category in zip(tree["categories"], self.categories, strict=True):
+            shown["advice"] = {language: self.advise(category, language) for language in LANGUAGES}
         for dated in (*tree["phones"], *tree["crosswalks"].values()):
             dated["checked_on"] = dated["checked_on"].isoformat()
         tree["severities"] = {str(level): meaning for level, meaning in self.severities.items()}
@@ -148,18 +169,24 @@ class _Reader(Checks):
 
     def taxonomy(self, content: dict[str, Any]) -> Taxonomy:
         where = "the file"
-        keys = ("version", "severities", "call", "phone", "category", "crosswalk")
+        keys = ("version", "severities", "region", "phone", "category", "crosswalk")
         table = self.table(content, where, keys)
         levels = [str(level) for level in SEVERITIES]
         severities = self.words(table, "severities", where, levels)
-        call = self.words(table, "call", where, LANGUAGES, LONGEST_TEXT)
         phones = tuple(
             self.phone(row, f"phone {at}") for at, row in enumerate(self.items(table, "phone", where), 1)
         )
-        numbers = {phone.number for phone in phones}
-        self.dialled(call, "call", numbers)
+        regions = {
+            name: self.region(row, name, {phone.number for phone in phones if phone.region == name})
+            for name, row in self.inner(table, "region", where).items()
+        }
+        if regions and ELSEWHERE not in regions:
+            self.faults.append(f"{where}: region: {ELSEWHERE} is missing")
+        for at, phone in enumerate(phones, 1):
+            if phone.region and phone.region not in regions:
+                self.faults.append(f"phone {at}: {phone.region[:40]!r} does not stand under [region]")
         categories = tuple(
-            self.category(row, f"category {at}", call, numbers)
+            self.category(row, f"category {at}")
             for at, row in enumerate(self.items(table, "category", where), 1)
         )
         homes: dict[object, Target] = {}
@@ -174,23 +201,24 @@ class _Reader(Checks):
             self.text(table, "version", where, LONGEST_NAME),
             categories,
             {level: severities.get(str(level), "") for level in SEVERITIES},
+            regions,
             phones,
             crosswalks,
         )
 
-    def category(self, row: object, where: str, call: Mapping[str, str], numbers: set[str]) -> Category:
+    def category(self, row: object, where: str) -> Category:
         where = _named(row, "category", where)
         table = self.table(row, where, (*_NODE, "severity", "advice", "scheme"), ("theme",))
         severity = table.get("severity", SEVERITIES[0])
         if type(severity) is not int or severity not in SEVERITIES:
             self.faults.append(f"{where}: severity must be one of {SEVERITIES}")
         advice = self.words(table, "advice", where, LANGUAGES, LONGEST_TEXT)
-        self.dialled(advice, f"{where}: advice", numbers)
+        self.spoken(advice, f"{where}: advice", PHRASES, set(), "it; put it into a phrase of its [region]")
         return Category(
             **self.node(table, where),
             severity=severity,
             theme=self.theme(table, where),
-            advice={key: text.replace(_CALL, call.get(key, "")) for key, text in advice.items()},
+            advice=advice,
             schemes=tuple(
                 self.scheme(child, f"{where}, scheme {at}")
                 for at, child in enumerate(self.items(table, "scheme", where), 1)
@@ -227,11 +255,20 @@ class _Reader(Checks):
     def theme(self, table: dict[str, Any], where: str) -> str | None:
         return self.text(table, "theme", where, LONGEST_NAME) if "theme" in table else None
 
+    def region(self, row: object, name: str, numbers: set[str]) -> Region:
+        where = f"region {name[:40]}"
+        if not _REGION.fullmatch(name):
+            self.faults.append(f"{where}: must be two capital letters (ISO 3166-1), or {ELSEWHERE}")
+        table = self.table(row, where, ("name", *PHRASES))
+        phrases = {key: self.words(table, key, where, LANGUAGES, LONGEST_TEXT) for key in PHRASES}
+        for key, words in phrases.items():
+            self.spoken(words, f"{where}: {key}", (), numbers, "a [[phone]] of the region")
+        return Region(self.words(table, "name", where, LANGUAGES, LONGEST_NAME), phrases)
+
     def phone(self, row: object, where: str) -> Phone:
         table = self.table(row, where, ("number", "region", "owner", "use", "checked_on"))
-        number, region, owner, use = (
-            self.text(table, key, where) for key in ("number", "region", "owner", "use")
-        )
+        number, region = (self.text(table, key, where) for key in ("number", "region"))
+        owner, use = (self.words(table, key, where, LANGUAGES) for key in ("owner", "use"))
         if number and not number.isdecimal():
             self.faults.append(f"{where}: number must be digits only")
         return Phone(number, region, owner, use, self.day(table, "checked_on", where))
@@ -252,11 +289,6 @@ class _Reader(Checks):
                 )
         title, owner = (self.text(table, key, where) for key in ("title", "owner"))
         return Crosswalk(title, owner, self.day(table, "checked_on", where), labels)
-
-    def dialled(self, texts: Mapping[str, str], where: str, numbers: set[str]) -> None:
-        for language, text in texts.items():
-            for number in sorted(set(_NUMBER.findall(text)) - numbers):
-                self.faults.append(f"{where}.{language}: {number} does not stand under [[phone]]")
 
 
 def _named(row: object, kind: str, place: str) -> str:

@@ -1,15 +1,15 @@
 """`python -m service`. A door: reads arguments and the environment."""
 
 import gc
-import getpass
 import logging
 import os
 import signal
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from socket import socket
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
@@ -17,22 +17,28 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import model
 from service import database as databases
-from service import server, settings, telemetry
+from service import history, server, settings, telemetry
 from service.app import create_app
+from service.commands import actor, load_settings, open_database, refuse
 from service.database import Database, DatabaseError
 from service.desk import Desk
 from service.forms import is_name, write_time
+from service.models import Models, start
+from service.relabel_command import relabel
+from service.relabel_commands import relabels_cli
 from service.security import SCOPES, KeyRing, can_enter, is_loopback
 from service.settings import Settings
-from service.workers import Workers
+from service.worker import NICENESS, Worker
+from service.workers import Companion, Workers
 
 log = logging.getLogger("ruse.service")
 # A traceback with its locals would print texts.
 cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 keys_cli = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 cli.add_typer(keys_cli, name="keys")
+cli.add_typer(relabels_cli, name="relabels")
+cli.command()(relabel)
 
-UNUSABLE = 2  # exit code: settings, model, database or address cannot be used
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # what prometheus-client calls it; our counters lie there too
 
 
@@ -57,11 +63,13 @@ def serve(
     telemetry.configure_logs()
     try:
         chosen = settings.load(host=host, port=port)
-        classifier = model.load(chosen.models)
+        models = start(chosen.models, lambda: past_models(chosen))
     except (settings.SettingsError, model.ModelError) as error:
         refuse(error.code, str(error))
+    if chosen.database.startswith("sqlite"):  # what it writes besides holds texts, so it stays beside
+        os.environ["SQLITE_TMPDIR"] = str(Path(chosen.database.partition("///")[2]).absolute().parent)
     if listener is not None:  # a worker
-        run(chosen, classifier, socket(fileno=listener), parent)
+        run(chosen, models, socket(fileno=listener), parent)
         return
     for name in settings.unknown():
         log.warning("%s is no setting of the service; it is ignored", name)
@@ -71,16 +79,28 @@ def serve(
     except OSError as error:
         where = f"{chosen.host} port {chosen.port}"
         refuse("address_unusable", f"{where}: {error.strerror}; choose another --host or --port")
-    log.info("model %s listens on %s", classifier.manifest.version, server.url(listening))
-    if chosen.workers == 1:
-        run(chosen, classifier, listening, None)
-        return
-    with tempfile.TemporaryDirectory(prefix="ruse-") as shared:
-        command = [sys.executable, "-m", "service", "serve", "--host", chosen.host]
-        crew = Workers(command, chosen.workers, listening, os.environ | {SHARED: shared})
-        number = crew.run(Path(shared), chosen.drain + chosen.grace)
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
+    log.info("model %s listens on %s", models.current.manifest.version, server.url(listening))
+    command = [sys.executable, "-m", "service"]
+    with Companion([*command, "worker"]) if chosen.relabel_worker else nullcontext():
+        if chosen.workers == 1:
+            number = run_alone(chosen, models, listening)
+        else:
+            with tempfile.TemporaryDirectory(prefix="ruse-") as shared:
+                command += ["serve", "--host", chosen.host]
+                crew = Workers(command, chosen.workers, listening, os.environ | {SHARED: shared})
+                number = crew.run(Path(shared), chosen.drain + chosen.grace)
+    if number is not None:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+
+def run_alone(chosen: Settings, models: Models, listening: socket) -> int | None:
+    """Serves in this process, and lives on after the signal that ended it; that signal."""
+    came: list[int] = []
+    # The server raises its signal once more when it is done; there is something to do after that.
+    signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    run(chosen, models, listening, None)
+    return came[0] if came else None
 
 
 def check_database(chosen: Settings) -> None:
@@ -102,10 +122,23 @@ def check_database(chosen: Settings) -> None:
         )
 
 
-def run(chosen: Settings, classifier: model.Classifier, listening: socket, parent: int | None) -> None:
+def past_models(chosen: Settings) -> list[str]:
+    """The versions that have answered before, the latest first; none where the store cannot tell."""
+    try:
+        database = Database(chosen.database)
+        try:
+            return history.versions(database)
+        finally:
+            database.close()
+    except (DatabaseError, SQLAlchemyError) as error:
+        log.error("store_unavailable: the last good model is not known (%s)", databases.reason(error))
+        return []
+
+
+def run(chosen: Settings, models: Models, listening: socket, parent: int | None) -> None:
     """Serves in this process."""
     shared = os.environ.get(SHARED)
-    app = create_app(classifier, chosen, Path(shared) if shared else None)
+    app = create_app(models, chosen, Path(shared) if shared else None)
     serving = server.create_server(app, chosen, parent)
     if parent is not None:  # others answer already: this one takes requests only when it can, too
         app.state.context.models.warm_up()
@@ -115,6 +148,18 @@ def run(chosen: Settings, classifier: model.Classifier, listening: socket, paren
         serving.run(sockets=[listening])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+@cli.command()
+def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
+    """Do the jobs of POST /v1/relabels until SIGTERM; `serve` starts one by itself."""
+    telemetry.configure_logs()
+    chosen = load_settings()
+    doer = Worker(open_database(), chosen, parent)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: doer.stop())
+    os.nice(NICENESS)
+    doer.run()
 
 
 @cli.command()
@@ -203,38 +248,6 @@ def revoke_key(key: Annotated[str, typer.Argument(help="Id of the key, as `keys 
     """Revoke a key; a running service refuses it within a few seconds."""
     if not KeyRing(open_database()).revoke(key, actor()):
         refuse("key_unknown", "there is no such key that is not revoked; see `keys list`")
-
-
-def actor() -> str:
-    """Who runs a command, for the audit."""
-    try:
-        return f"command:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user without a name, as in an image
-        return f"command:{os.getuid()}"
-
-
-def load_settings() -> Settings:
-    """The settings; ends the process where one is wrong."""
-    try:
-        return settings.load()
-    except settings.SettingsError as error:
-        refuse(error.code, str(error))
-
-
-def open_database() -> Database:
-    """The store that RUSE_DATABASE names, up to date; ends the process where it cannot be used."""
-    try:
-        database = Database(load_settings().database)
-        database.migrate()
-    except DatabaseError as error:
-        refuse(error.code, str(error))
-    return database
-
-
-def refuse(code: str, message: str) -> NoReturn:
-    """Ends the process with what is wrong on standard error."""
-    print(f"{code}: {message}", file=sys.stderr)
-    raise typer.Exit(UNUSABLE)
 
 
 if __name__ == "__main__":

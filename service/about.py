@@ -2,21 +2,17 @@
 
 import logging
 from dataclasses import asdict
+from weakref import WeakKeyDictionary
 
 import orjson
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
-from sqlalchemy import select
 from starlette.responses import Response
 
-from model import ModelError
-from service import openapi, schemas
+from model import Classifier, ModelError
+from service import history, openapi, schemas
 from service.context import Context, json
 from service.problems import KINDS, RETRY_AFTER, Problem
-from service.store import write_audit
-from service.tables import audit
-
-_LINE = 722_165  # of workers that note a change of model
 
 log = logging.getLogger("ruse.service")
 
@@ -24,6 +20,7 @@ log = logging.getLogger("ruse.service")
 def add_about(app: FastAPI, context: Context) -> None:
     """Adds the routes about the model."""
     settings = context.settings
+    trees = WeakKeyDictionary[Classifier, bytes]()  # written once, for that takes ten times a small answer
 
     @app.get(
         "/v1/taxonomy",
@@ -33,7 +30,10 @@ def add_about(app: FastAPI, context: Context) -> None:
     )
     async def taxonomy() -> Response:
         """The whole tree, with names and advice in each language."""
-        return json(orjson.dumps(context.models.current.taxonomy.as_dict()))
+        classifier = context.models.current
+        if classifier not in trees:
+            trees[classifier] = orjson.dumps(classifier.taxonomy.as_dict())
+        return json(trees[classifier])
 
     @app.get(
         "/v1/model",
@@ -92,25 +92,18 @@ async def swap(context: Context, actor: str) -> tuple[str, str]:
     try:
         before, after = await run_sync(context.models.reload)
     except ModelError as error:
-        log.error("model_refused: %s", error)
+        version = context.models.current.manifest.version
+        context.metrics.use_model(version, refused=True)
+        log.error("model_refused: %s; model %s goes on", error, version)
         raise Problem("model_refused") from None
+    context.metrics.use_model(after)
     if before != after:
-        context.metrics.use_model(after)
         log.info("model %s answers in the place of %s", after, before)
         try:
-            await context.in_store(_note, context, actor, before, after)
+            await context.in_store(history.note, context.database, actor, after)
         except Problem:
             log.warning("the change of model could not be written into the audit")
     return before, after
-
-
-def _note(context: Context, actor: str, before: str, after: str) -> None:
-    latest = select(audit.c.subject).where(audit.c.action == "model_changed").order_by(audit.c.id.desc())
-    with context.database.writing() as connection:
-        context.database.stand_in_line(connection, _LINE)
-        if connection.scalar(latest.limit(1)) == after:
-            return  # another worker was first
-        write_audit(connection, actor, "model_changed", after, {"before": before})
 
 
 def add_health(app: FastAPI, context: Context) -> None:
@@ -121,7 +114,7 @@ def add_health(app: FastAPI, context: Context) -> None:
         "/health/live",
         summary="Whether the process works",
         tags=["health"],
-        responses=openapi.answers(schemas.Health, ("model_failed",), settings),
+        responses=openapi.answers(schemas.Live, ("model_failed",), settings),
     )
     async def live() -> Response:
         """Fails only where a restart is called for."""
@@ -132,24 +125,30 @@ def add_health(app: FastAPI, context: Context) -> None:
         "/health/ready",
         summary="Whether to send requests here",
         tags=["health"],
-        responses=openapi.answers(schemas.Health, ("not_ready", "model_failed", "shutting_down"), settings),
+        responses=openapi.answers(schemas.Ready, ("not_ready", "model_failed", "shutting_down"), settings),
     )
     async def ready() -> Response:
         """Fails until the model has warmed up, and again after SIGTERM.
 
-        It does not ask the database: classifying works without, and `ruse_store_up` tells.
+        It does not ask the database: classifying works without, and `ruse_store_up` tells. Nor does it
+        fail where the promoted model was refused: another answers, and `model_refused` says so.
         """
         if context.draining:
             raise Problem("shutting_down", headers=RETRY_AFTER)
         context.models.check_ready()
-        return json(b'{"status":"ready"}')
+        models = context.models
+        said = {"model": models.current.manifest.version, "model_refused": models.refused}
+        return json(orjson.dumps({"status": "ready", **said}))
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         await context.admit(request, None)
         try:
             depth: int | None = await context.in_store(context.desk.depth)
+            jobs: tuple[dict[str, int], int, float] | None = await context.in_store(
+                context.staged.jobs.numbers
+            )
         except Problem:
-            depth = None
-        text = await run_sync(context.metrics.text, depth)
+            depth = jobs = None
+        text = await run_sync(context.metrics.text, depth, jobs)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

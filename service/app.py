@@ -11,15 +11,16 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from model import Classifier
 from service import context as contexts
-from service import openapi
+from service import history, openapi
 from service.about import add_about, add_health, swap
 from service.classify import add_classify
 from service.context import Context
 from service.docs import add_docs
 from service.guard import Guard, on_http_exception, on_problem
+from service.models import Models
 from service.problems import Problem
+from service.relabels import add_relabels
 from service.reports import add_desk, add_reports
 from service.security import REFRESH
 from service.settings import Settings
@@ -30,12 +31,12 @@ log = logging.getLogger("ruse.service")
 HOUR, DAY = 3_600, 86_400_000  # seconds, milliseconds
 
 
-def create_app(classifier: Classifier, settings: Settings, shared: Path | None = None) -> FastAPI:
-    """The service as an ASGI app. Once started it warms the classifier up, then is ready.
+def create_app(models: Models, settings: Settings, shared: Path | None = None) -> FastAPI:
+    """The service as an ASGI app. Once started it warms the model up, then is ready.
 
     `shared` is a folder through which several workers add up their metrics and rates.
     """
-    context = contexts.create(classifier, settings, shared)
+    context = contexts.create(models, settings, shared)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,6 +68,7 @@ def create_app(classifier: Classifier, settings: Settings, shared: Path | None =
     add_classify(app, context)
     add_reports(app, context)
     add_desk(app, context)
+    add_relabels(app, context)
     add_about(app, context)
     add_health(app, context)
     add_docs(app)
@@ -80,17 +82,32 @@ def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
             with suppress(Problem):  # it has been logged
                 await swap(context, "promotion")
 
+    async def note_model() -> None:
+        version = context.models.current.manifest.version
+        with suppress(Problem):
+            await context.in_store(history.note, context.database, "start", version)
+
     async def read_keys() -> None:
         await run_sync(context.gate.refresh)
+
+    async def scrub() -> None:
+        if context.erasure.lingers:
+            with suppress(Problem):
+                await context.in_store(context.erasure.scrub)
 
     async def expire() -> None:
         before = now() - context.settings.retention_days * DAY
         with suppress(Problem):
-            count = await context.in_store(context.store.expire, before)
+            count = await context.in_store(context.erasure.expire, before)
             if count:
                 log.info("%d reports were erased, for they were older than RUSE_RETENTION_DAYS", count)
 
-    chores: list[Coroutine[Any, Any, None]] = [run_sync(context.models.warm_up), _every(REFRESH, read_keys)]
+    chores: list[Coroutine[Any, Any, None]] = [
+        run_sync(context.models.warm_up),
+        note_model(),
+        _every(REFRESH, read_keys),
+        _every(REFRESH, scrub),
+    ]
     if context.settings.models is not None:
         chores.append(_every(context.settings.model_poll, look_for_model))
     if context.settings.retention_days:

@@ -12,15 +12,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model import Classifier
 from service import body
 from service.counters import counters
 from service.database import Database, DatabaseError, reason
 from service.desk import Desk
+from service.erasure import Erasure
 from service.models import Models
 from service.problems import RETRY_AFTER, Problem
 from service.security import Gate, Key, KeyRing
 from service.settings import Settings
+from service.staged import Staged
 from service.store import Conflict, Erased, Store, Unknown
 from service.telemetry import Metrics
 
@@ -40,7 +41,9 @@ class Context:
     models: Models
     database: Database
     store: Store
+    erasure: Erasure
     desk: Desk
+    staged: Staged
     gate: Gate
     metrics: Metrics
     threads: CapacityLimiter
@@ -66,17 +69,19 @@ class Context:
         return await body.read(request, self.settings)
 
 
-def create(classifier: Classifier, settings: Settings, shared: Path | None) -> Context:
+def create(models: Models, settings: Settings, shared: Path | None) -> Context:
     """All parts; nothing is connected to yet. `shared` is a folder that the workers have in common."""
     database = Database(settings.database, CONNECTIONS)
     metrics = Metrics(shared)
-    metrics.use_model(classifier.manifest.version)
+    metrics.use_model(models.current.manifest.version, models.refused)
     return Context(
         settings,
-        Models(classifier, settings.models),
+        models,
         database,
         Store(database, settings.audit_share),
+        Erasure(database),
         Desk(database),
+        Staged(database, settings.audit_share),
         Gate(KeyRing(database), settings.host, settings.rate_limit, counters(shared)),
         metrics,
         CapacityLimiter(settings.threads),

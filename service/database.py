@@ -8,23 +8,29 @@ processes, so that nobody is told that the database is locked. PostgreSQL has al
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+import orjson
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from service import tables
 
-HEAD = "0001"  # the newest migration
+HEAD = "0003"  # the newest migration
+_EPOCH = 1_577_836_800  # 2020, in seconds since 1970: a number in SQLite's file has 31 bits
+PATIENCE = 500  # milliseconds that the log of changes waits for its readers, while nobody can write
 WAIT = 15  # seconds that a writer waits for its turn, and a request for a connection
 _COPIED = (
     tables.reports, tables.predictions, tables.reviews, tables.bands, tables.repeats, tables.keys,
-    tables.audit,
+    tables.audit, tables.relabels, tables.staged, tables.replaced,
 )  # fmt: skip
 
 
@@ -50,18 +56,19 @@ class Database:
         if self.is_sqlite and self.url.database in (None, "", ":memory:"):
             raise DatabaseError("the database must be a file: sqlite:///ruse.sqlite3")
         self._turn = threading.Lock()
-        pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "pool_timeout": WAIT}
+        options: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "pool_timeout": WAIT}
+        options |= {"json_serializer": as_json, "json_deserializer": orjson.loads}
         # hide_parameters: an error must not carry a text.
         if self.path:
             self.engine = create_engine(
-                URL.create("sqlite"), creator=self._open, hide_parameters=True, **pool
+                URL.create("sqlite"), creator=self._open, hide_parameters=True, **options
             )
             _make_sqlite_safe(self.engine, self.path)
         else:
             # A server that hangs is given up as one that is gone.
             arguments = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "application_name": "ruse"}
             self.engine = create_engine(
-                self.url, hide_parameters=True, pool_pre_ping=True, connect_args=arguments, **pool
+                self.url, hide_parameters=True, pool_pre_ping=True, connect_args=arguments, **options
             )
 
     @property
@@ -110,6 +117,31 @@ class Database:
         if not self.is_sqlite:
             connection.execute(select(func.pg_advisory_xact_lock(line)))
 
+    def insert_many(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Inserts rows that all have the same columns; values as the driver takes them, JSON as text.
+
+        By COPY where there is one, and past SQLAlchemy: others wait for what is written meanwhile.
+        """
+        if not rows:
+            return
+        values = [tuple(row.values()) for row in rows]
+        if self.is_sqlite:
+            quote = self.engine.dialect.identifier_preparer.quote
+            names, marks = ", ".join(map(quote, rows[0])), ", ".join("?" * len(rows[0]))
+            into = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
+            connection.exec_driver_sql(into, values)
+            return
+        columns = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+        copying = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        try:
+            with raw.cursor() as cursor, cursor.copy(copying) as copy:
+                for row in values:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise DBAPIError("COPY", None, error, hide_parameters=True) from None
+
     def checkpoint(self) -> bool:
         """Empties SQLite's log of changes, where erased texts would linger. False: readers are in."""
         if not self.is_sqlite:
@@ -117,7 +149,30 @@ class Database:
         with self.engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert raw is not None
-            return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            raw.execute(f"PRAGMA busy_timeout={PATIENCE}")  # a backup may read for minutes
+            try:
+                return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={WAIT * 1000}")
+
+    def rewrite(self) -> None:
+        """Writes SQLite's whole file anew, and notes in it when; others can read meanwhile, not write."""
+        at = int(time.time()) - _EPOCH
+        if not self._turn.acquire(timeout=WAIT):
+            raise DatabaseError("writers wait too long")
+        try:
+            with self.engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                raw.execute("VACUUM")
+                raw.execute(f"PRAGMA user_version={at}")
+        finally:
+            self._turn.release()
+
+    def rewritten_at(self) -> int:
+        """When SQLite's file was written anew last, in milliseconds since 1970."""
+        with self.reading() as connection:
+            return (int(connection.exec_driver_sql("PRAGMA user_version").scalar_one()) + _EPOCH) * 1000
 
     def migrate(self) -> None:
         """Brings the tables up to date; makes the file where there is none. Raises DatabaseError."""
@@ -181,6 +236,11 @@ def _make_sqlite_safe(engine: Engine, path: Path) -> None:
         # A file that was moved away can still be written to, and all of that would be lost.
         if record.info["file"] != _identity(path):
             raise DisconnectionError
+
+
+def as_json(value: Any) -> str:
+    """The value as JSON."""
+    return orjson.dumps(value).decode()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

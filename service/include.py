@@ -1,5 +1,6 @@
 """What a prediction may bring along: `?include=advice,evidence,candidates`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from model import Classifier, Prediction
+from model.taxonomy import ELSEWHERE
 from service.problems import Problem
 
 KINDS = ("advice", "evidence", "candidates")
@@ -14,7 +16,7 @@ LANGUAGES = ("en", "zh-Hans", "zh-Hant")
 ENOUGH = 0.90  # summed probability of the candidates where the model has no levels for them
 
 _TRADITIONAL = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
-_REGIONS = {"CN": "mainland China", "HK": "Hong Kong", "IN": "India", "TW": "Taiwan"}
+_REGION = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?")
 
 
 class Wish:
@@ -26,11 +28,11 @@ class Wish:
         named = [name for value in query.getlist("include") for name in value.split(",") if name]
         if any(name not in KINDS for name in named):
             raise Problem("query_invalid", parameter="include")
-        region = query.get("region", "").upper().split("-")[0]
-        if "region" in query and not (len(region) == 2 and region.isascii() and region.isalpha()):
+        region = query.get("region")
+        if region is not None and not _REGION.fullmatch(region):
             raise Problem("query_invalid", parameter="region")
         self.kinds = frozenset(named)
-        self.region = region or None
+        self.region = region[:2].upper() if region else ELSEWHERE
         self.language = language(request.headers.get("accept-language", ""))
         self.headers = {"Content-Language": self.language, "Vary": "Accept-Language"} if named else {}
 
@@ -72,17 +74,22 @@ class Wish:
         tree = classifier.taxonomy
         branch = tree.categories[tree.category_ids.index(category)]
         leaf = next(leaf for leaf in branch.schemes if leaf.id == scheme)
-        where = _REGIONS.get(self.region or "")
+        region = self.region if self.region in tree.regions else ELSEWHERE
         return {
             "language": self.language,
             "category_name": branch.names[self.language],
             "scheme_name": leaf.names[self.language],
             "severity": branch.severity,
-            "text": branch.advice[self.language],
+            "region": None if region == ELSEWHERE else region,
+            "text": tree.advise(branch, self.language, region),
             "phones": [
-                {"number": phone.number, "owner": phone.owner, "use": phone.use}
+                {
+                    "number": phone.number,
+                    "owner": phone.owner[self.language],
+                    "use": phone.use[self.language],
+                }
                 for phone in tree.phones
-                if phone.region == where
+                if phone.region == region
             ],
         }
 

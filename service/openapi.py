@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from model.text import FAULTS
-from service import schemas
+from service import forms, schemas
 from service.problems import KINDS, MEDIA_TYPE, Fault, Problem
 from service.settings import Settings
 
@@ -42,6 +42,14 @@ REPORT_SENT = {
     "region": "CN-31",
     "received_at": "2026-11-28T09:30:00+08:00",
 }
+RELABEL_SENT = {"source": "store"}
+RELABEL_FILES = {
+    "source": "reports/2025",
+    "target": "relabelled/2025",
+    "text_column": "narrative",
+    "id_column": "case",
+    "label_column": "type",
+}
 REVIEW_SENT = {
     "category": "customer_service_impersonation",
     "scheme": "shop_courier_refund",
@@ -61,7 +69,7 @@ REPORT = {
 SCHEMAS = "#/components/schemas/{model}"
 
 READING = (
-    "body_not_utf8", "body_not_json", "body_too_deep", "key_doubled", "body_timeout",
+    "body_not_utf8", "body_not_json", "body_too_deep", "body_too_complex", "key_doubled", "body_timeout",
     "body_too_large", "content_encoding_unsupported", "content_type_unsupported",
     "body_not_object", "field_missing", "field_unknown",
 )  # fmt: skip
@@ -78,10 +86,12 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
         "body_too_large": settings.body_limit,
         "texts_too_many": settings.batch_limit,
         "too_long": settings.text_limit,
+        "body_too_complex": schemas.MANY,
         "rate_limited": settings.rate_limit,
     }
     paths = {"field_missing": "/text", "field_unknown": "", "body_not_object": ""}
     paths |= {"field_invalid": "/region", "category_unknown": "/category", "scheme_unknown": "/scheme"}
+    paths |= {"path_refused": "/source"}
     if code in TEXT:
         paths[code] = "/texts/3"
     if code in BATCHED:
@@ -99,6 +109,7 @@ def example(code: str, settings: Settings) -> dict[str, Any]:
         parameter="include",
         header="Idempotency-Key",
         scope="classify",
+        state="running",
     ).as_dict()
 
 
@@ -171,8 +182,8 @@ INCLUDE = [
     | {"style": "form", "explode": False},
     parameter(
         "region",
-        {"type": "string", "pattern": "^[A-Za-z]{2}$"},
-        "Country or region (ISO 3166-1) whose telephone numbers the advice should name.",
+        {"type": "string", "pattern": "^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$"},
+        "Where the victim is (ISO 3166-1 or -2): whose authorities and numbers the advice names.",
     ),
     parameter(
         "Accept-Language",
@@ -182,6 +193,14 @@ INCLUDE = [
     ),
 ]
 REPORT_ID = parameter("id", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "The report's id.", "path")
+
+
+IDEMPOTENCY_KEY = parameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": f"^{forms.KEY}$"},
+    "The same key and body again answer the same thing.",
+    "header",
+)
 
 
 def complete(described: dict[str, Any]) -> None:

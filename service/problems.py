@@ -35,7 +35,11 @@ KINDS: Mapping[str, Kind] = {
         400, "The body is not JSON", "Expected JSON as in RFC 8259; the fault is {where}."
     ),
     "body_too_deep": Kind(
-        400, "The body is nested too deeply", "Send the object that /docs shows; it is flat."
+        400, "The body is nested too much", "Send the object that /docs shows; it is flat."
+    ),
+    "body_too_complex": Kind(
+        400, "The body is made of too many pieces",
+        "Send the object that /docs shows; no body is read that has more than {limit} strings."
     ),
     "key_doubled": Kind(
         400, "A key stands twice in one object", "Send every field of an object once."
@@ -56,6 +60,9 @@ KINDS: Mapping[str, Kind] = {
     "report_unknown": Kind(
         404, "There is no such report", "Use an id that the service answered with."
     ),
+    "relabel_unknown": Kind(
+        404, "There is no such job", "Use an id that the service answered with."
+    ),
     "not_found": Kind(
         404, "There is nothing at this path", "See /docs for the paths that there are."
     ),
@@ -68,6 +75,24 @@ KINDS: Mapping[str, Kind] = {
     "report_conflict": Kind(
         409, "The report was stored before with another content",
         "Send the same body again, or another external_id and Idempotency-Key."
+    ),
+    "relabel_conflict": Kind(
+        409, "The key was sent before with another job", "Send the same body again, or another key."
+    ),
+    "relabel_state": Kind(
+        409, "The job is not in a state for this", "It is {state}; see /docs for what can follow on what."
+    ),
+    "relabel_not_newest": Kind(
+        409, "Another job was applied since", "Revert the jobs applied later first, newest first."
+    ),
+    "relabel_folder_unset": Kind(
+        409, "Jobs on files are not allowed here", "Ask the operator to set RUSE_RELABEL_FOLDER."
+    ),
+    "target_taken": Kind(
+        409, "There is something at the target already", "Name a target that is not there, or move that away."
+    ),
+    "target_missing": Kind(
+        409, "The files of the job are not where it left them", "Move them back, or cancel the job."
     ),
     "model_refused": Kind(
         409, "The promoted model is not fit to serve",
@@ -91,6 +116,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "field_invalid": Kind(
         422, "A field has a wrong value", "See /docs for what each field may hold."
+    ),
+    "path_refused": Kind(
+        422, "A path cannot be used",
+        "Name files below the folder of the service, which exist for a source; no link may lead out."
     ),
     "category_unknown": Kind(
         422, "There is no such category", "Use an id of /v1/taxonomy; the second must be another."

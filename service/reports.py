@@ -36,7 +36,7 @@ _FILTERS = [
     openapi.parameter("limit", _LIMIT, "Reports on a page; 50 by default."),
     openapi.parameter("cursor", _CURSOR, "Of the page before."),
 ]
-_TIMES = ("received_at", "created_at", "leased_until")
+_TIMES = ("received_at", "created_at", "leased_until", "started_at", "finished_at", "decided_at")
 
 
 def add_reports(app: FastAPI, context: Context) -> None:
@@ -67,16 +67,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
             status=201,
         )
         | {200: {"model": report_schemas.Report, "description": "It was stored before."}},
-        openapi_extra={
-            "parameters": [
-                openapi.parameter(
-                    "Idempotency-Key",
-                    {"type": "string", "pattern": f"^{forms.KEY}$"},
-                    "The same key and body again answer the same report.",
-                    "header",
-                )
-            ]
-        }
+        openapi_extra={"parameters": [openapi.IDEMPOTENCY_KEY]}
         | openapi.request_body(report_schemas.ReportRequest, {"hotline": openapi.REPORT_SENT}, settings),
     )  # fmt: skip
     async def add(request: Request) -> Response:
@@ -91,7 +82,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
         new, said, chances = await run_sync(classify, content, limiter=context.threads)
         report, fresh = await context.in_store(context.store.add, new, said, chances, key.id, repeat)
         location = {"Location": f"/v1/reports/{report['id']}"}
-        return json(_dumps(report), 201 if fresh else 200, location)
+        return json(dumps(report), 201 if fresh else 200, location)
 
     @app.get(
         "/v1/reports",
@@ -109,7 +100,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
             reports, cursor = await context.in_store(context.store.page, filters, limit, query.get("cursor"))
         except ValueError:
             raise Problem("query_invalid", parameter="cursor") from None
-        return json(_dumps({"reports": reports, "cursor": cursor}))
+        return json(dumps({"reports": reports, "cursor": cursor}))
 
     @app.get(
         "/v1/reports/{id}",
@@ -121,7 +112,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
     async def get(request: Request) -> Response:
         """The report with what every model and every reviewer said of it."""
         await context.admit(request, "report")
-        return json(_dumps(await context.in_store(context.store.get, _id(request))))
+        return json(dumps(await context.in_store(context.store.get, _id(request))))
 
     @app.delete(
         "/v1/reports/{id}",
@@ -134,7 +125,7 @@ def add_reports(app: FastAPI, context: Context) -> None:
     async def erase(request: Request) -> Response:
         """Erases text, predictions and reviews for good; what stays is that there was a report."""
         key = await context.admit(request, "admin")
-        await context.in_store(context.store.erase, _id(request), key.id)
+        await context.in_store(context.erasure.erase, _id(request), key.id)
         return Response(status_code=204)
 
 
@@ -161,9 +152,10 @@ def add_desk(app: FastAPI, context: Context) -> None:
         """Adds a decision; those before it are kept, and no model ever overwrites one."""
         key = await context.admit(request, "review")
         content = await context.read(request)
-        new = forms.read_review(content, context.models.current.taxonomy)
+        tree = context.models.current.taxonomy
+        new = await run_sync(forms.read_review, content, tree, limiter=context.threads)
         kept = await context.in_store(context.desk.review, _id(request), new, key.id)
-        return json(_dumps(kept))
+        return json(dumps(kept))
 
     @app.get(
         "/v1/queue",
@@ -190,7 +182,7 @@ def add_desk(app: FastAPI, context: Context) -> None:
             raise Problem("query_invalid", parameter="reviewer")
         lease = settings.lease_minutes * 60_000
         found = await context.in_store(context.desk.hand_out, reviewer, limit, lease)
-        return json(_dumps({"reports": found}))
+        return json(dumps({"reports": found}))
 
 
 def _id(request: Request) -> str:
@@ -200,12 +192,12 @@ def _id(request: Request) -> str:
     return str(report)
 
 
-def _dumps(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
+    """The value as JSON, with its times in RFC 3339."""
     return orjson.dumps(_timed(value))
 
 
 def _timed(value: Any) -> Any:
-    """The value with its times written out."""
     if isinstance(value, dict):
         return {
             name: forms.write_time(inner) if name in _TIMES else _timed(inner)

@@ -4,7 +4,6 @@ The pydantic classes only describe. Bodies are read by hand: one pass over the J
 texts, no error objects that a hostile body could multiply, and no message that could quote it.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any, Literal, NoReturn
 
@@ -12,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from model.text import fault
+from service import strict
 from service.problems import Fault, Problem
+
+FEW, MANY = 100, 10_000  # strings that a body is read with, whatever its texts are then told
 
 
 class Body(BaseModel):
@@ -84,8 +86,9 @@ class Advice(Body):
     category_name: str
     scheme_name: str
     severity: int = Field(ge=1, le=5)
+    region: str | None = Field(description="Whose authorities the text names; null: nobody's.")
     text: str
-    phones: list[Phone] = Field(description="Of `?region=`: CN, HK, IN or TW; else empty.")
+    phones: list[Phone] = Field(description="Of that region: CN, HK, IN or TW; else empty.")
 
 
 class RichPrediction(Prediction):
@@ -149,10 +152,18 @@ class Model(Open):
     taxonomy: str
 
 
-class Health(Body):
-    """How the service is."""
+class Live(Body):
+    """The process works."""
 
-    status: Literal["live", "ready"]
+    status: Literal["live"]
+
+
+class Ready(Body):
+    """The service answers."""
+
+    status: Literal["ready"]
+    model: str = Field(description="Version of the model that answers.")
+    model_refused: bool = Field(description="Whether it does in the place of one that is not fit to serve.")
 
 
 class Reloaded(Body):
@@ -191,7 +202,7 @@ class ProblemBody(Body):
 
 def read_text(body: bytes, limit: int) -> str:
     """The text of a ClassifyRequest; `limit` counts code points. Raises Problem."""
-    text = _only_field(body, "text")
+    text = read_fields(body, ("text",))["text"]
     code = fault(text, limit)
     if code:
         refuse([Fault("/text", code)], limit=limit)
@@ -200,7 +211,7 @@ def read_text(body: bytes, limit: int) -> str:
 
 def read_texts(body: bytes, most: int, limit: int) -> list[str]:
     """The texts, 1 to `most`, of a BatchRequest. Raises Problem, which names every bad one."""
-    texts = _only_field(body, "texts")
+    texts = read_fields(body, ("texts",), strings=max(MANY, 2 * most))["texts"]
     if not isinstance(texts, list):
         refuse([Fault("/texts", "texts_not_list")])
     if not texts:
@@ -219,14 +230,11 @@ def refuse(faults: Iterable[Fault], **values: object) -> NoReturn:
     raise Problem(listed[0].code, listed, None, **values)
 
 
-def _only_field(body: bytes, name: str) -> Any:
-    """The value of the one field that the object has. Raises Problem."""
-    return read_fields(body, (name,))[name]
-
-
-def read_fields(body: bytes, needed: tuple[str, ...], possible: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_fields(
+    body: bytes, needed: tuple[str, ...], possible: tuple[str, ...] = (), strings: int = FEW
+) -> dict[str, Any]:
     """The object, which has all needed fields and of others only possible ones. Raises Problem."""
-    fields = read_json(body)
+    fields = strict.read(body, strings)
     if not isinstance(fields, dict):
         refuse([Fault("", "body_not_object")])
     faults = [Fault(f"/{name}", "field_missing") for name in needed if name not in fields]
@@ -235,31 +243,3 @@ def read_fields(body: bytes, needed: tuple[str, ...], possible: tuple[str, ...] 
     if faults:
         refuse(faults, field=", ".join(needed), fields=", ".join((*needed, *possible)))
     return fields
-
-
-def read_json(body: bytes) -> Any:
-    """The JSON value of a body. Raises Problem for what is not strict JSON in UTF-8."""
-    try:
-        return _DECODER.decode(body.decode())
-    except UnicodeDecodeError as error:
-        raise Problem("body_not_utf8", at=error.start) from None
-    except json.JSONDecodeError as error:
-        raise Problem("body_not_json", where=f"near character {error.pos}") from None
-    except RecursionError:
-        raise Problem("body_too_deep") from None
-    except ValueError:
-        raise Problem("body_not_json", where="a number that cannot be read") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise Problem("key_doubled")
-    return fields
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise Problem("body_not_json", where="NaN or Infinity")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -127,8 +127,6 @@ class Gate:
         """The key of a request, which has the scope; None: any key will do. Raises Problem."""
         key = await self._identify(request)
         request.scope["ruse.key"] = key.id
-        if scope and scope not in key.scopes:
-            raise Problem("scope_missing", scope=scope)
         if key is LOCAL:
             # A page in a browser here may have had its name resolved to this address.
             if scope != "classify" and not _is_local_name(request.headers.get("host", "")):
@@ -137,6 +135,8 @@ class Gate:
             wait = self._limiter.get_window_stats(self._item, key.id).reset_time - time.time()
             headers = {"Retry-After": str(max(1, round(wait + 0.5)))}
             raise Problem("rate_limited", headers=headers, limit=self._limit)
+        if scope and scope not in key.scopes:
+            raise Problem("scope_missing", scope=scope)
         return key
 
     def _hit(self, key: Key) -> bool:

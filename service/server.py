@@ -1,75 +1,16 @@
 """The server process: a listening socket, and uvicorn with what it lacks."""
 
-import asyncio
 import os
 import socket
 import time
 from types import FrameType
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.context import Context
-from service.problems import Problem
+from service.protocol import Protocol
 from service.settings import Settings
-
-
-class Protocol(H11Protocol):
-    """HTTP/1.1 that refuses with a problem, and hangs up where no request is whole for too long.
-
-    The clock runs while a connection has no request in flight: while a head is awaited or dribbles
-    in, and while a body dribbles in that was answered already. A request in flight has its own
-    limit, see `service.body`.
-    """
-
-    read_timeout = 30.0  # seconds
-    _clock: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._set_clock()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._set_clock()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._set_clock()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP, unless an answer is already on its way, and hangs up."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = Problem("http_malformed", headers={"Connection": "close"}).response()
-            head = h11.Response(
-                status_code=answer.status_code, headers=answer.raw_headers, reason=b"Bad Request"
-            )
-            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
-        if self.cycle is not None:  # what the app may still say goes nowhere
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self.transport.close()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Says nothing: other protocols may be ignored, and some clients always offer one."""
-
-    def _set_clock(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_clock()
-        elif self._clock is None and not self.transport.is_closing():
-            self._clock = self.loop.call_later(self.read_timeout, self.transport.close)
-
-    def _stop_clock(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
 
 
 class Server(uvicorn.Server):

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         0, ge=0, le=36_500, description="Days after which reports are erased; 0: never."
     )
+    relabel_folder: Path | None = Field(
+        None, description="Folder whose files jobs may read and write; unset, jobs are for the store only."
+    )
+    relabel_worker: bool = Field(True, description="Whether `serve` also starts the process that does jobs.")
     model_poll: float = Field(2, ge=0.1, le=3_600, description="Seconds between looks for a promoted model.")
     drain: float = Field(
         0,
@@ -75,7 +79,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3_600,
-        description="Seconds in which a request's head, then its body, must arrive.",
+        description="Seconds in which a head, then its body, must arrive, and some of an answer be taken.",
     )
     grace: int = Field(
         30, ge=0, le=3_600, description="Seconds that requests in flight are given after SIGTERM."

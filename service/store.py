@@ -1,12 +1,12 @@
-"""Reports and what the model said of them: stored once, found again, erased for good."""
+"""Reports and what the model said of them: stored once and found again."""
 
-import logging
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from model import Prediction
@@ -14,16 +14,7 @@ from service import campaigns, shapes
 from service.database import Database
 from service.tables import audit, bands, new_id, now, predictions, repeats, reports, reviews
 
-log = logging.getLogger("ruse.service")
-
-# What an erasure leaves: that there was a report, on which day, and when and why it was erased.
-_ERASED = {
-    "text": None, "external_id": None, "source": None, "region": None, "body_hash": None,
-    "campaign": None, "model": None, "audit": False, "waiting": False, "rank": 0.0,
-    "reviewed": False, "leased_to": None, "leased_until": 0,
-}  # fmt: skip
-_DAY = 86_400_000
-_AT_ONCE = 500  # reports that the retention erases in one transaction
+_DIALECTS = {"postgresql": postgresql, "sqlite": sqlite}
 
 
 class Conflict(Exception):
@@ -82,7 +73,8 @@ class Store:
     ) -> tuple[dict[str, Any], bool]:
         """Stores a report with its prediction; returns it, and whether it is new.
 
-        The same external id or idempotency key again returns the same report. Raises Conflict.
+        The same external id or idempotency key again returns the same report. Raises Conflict, and
+        Erased where that report was erased.
         """
         try:
             return self._add(new, prediction, probabilities, owner, idempotency_key)
@@ -152,40 +144,6 @@ class Store:
         last = rows[limit - 1] if len(rows) > limit else None
         return shown, shapes.cursor(last["received_at"], last["id"]) if last else None
 
-    def erase(self, report: str, actor: str, why: str = "request") -> bool:
-        """Erases a report for good; False where it was erased before. Raises Unknown."""
-        with self.database.writing() as connection:
-            try:
-                check(connection, report)
-            except Erased:
-                return False
-            _erase(connection, [report], why)
-            write_audit(connection, actor, "report_erased", report, {"why": why})
-        self._empty_log()
-        return True
-
-    def expire(self, before: int) -> int:
-        """Erases all reports received before a time; how many. Some at once, so that others go on."""
-        count = 0
-        due = select(reports.c.id).where(reports.c.received_at < before, reports.c.erased_at.is_(None))
-        while True:
-            with self.database.writing() as connection:
-                found = list(connection.scalars(due.limit(_AT_ONCE)))
-                if found:
-                    _erase(connection, found, "retention")
-                    for report in found:
-                        write_audit(connection, "retention", "report_erased", report, {"why": "retention"})
-            count += len(found)
-            if not found:
-                break
-        if count:
-            self._empty_log()
-        return count
-
-    def _empty_log(self) -> None:
-        if not self.database.checkpoint():
-            log.warning("erased text lingers in the -wal file, for it is being read; erase or wait")
-
     def audit_trail(self) -> list[dict[str, Any]]:
         """Every entry of the audit, oldest first."""
         with self.database.reading() as connection:
@@ -201,9 +159,10 @@ def write_audit(
     connection.execute(insert(audit).values(values | {"details": dict(details)}))
 
 
-def check(connection: Connection, report: str) -> None:
-    """Raises Unknown or Erased."""
-    erased = connection.execute(select(reports.c.erased_at).where(reports.c.id == report)).first()
+def check(connection: Connection, report: str, hold: bool = False) -> None:
+    """Raises Unknown or Erased. Where `hold`, no other transaction changes or erases it until this ends."""
+    query = select(reports.c.erased_at).where(reports.c.id == report)
+    erased = connection.execute(query.with_for_update() if hold else query).first()
     if erased is None:
         raise Unknown
     if erased[0] is not None:
@@ -218,10 +177,14 @@ def _known(connection: Connection, new: NewReport, owner: str, key: str | None) 
         same = select(reports.c.id).where(reports.c.external_id == new.external_id)
         found += connection.scalars(same)
     for report in found:
-        check(connection, report)
+        check(connection, report, hold=True)
         hashed = connection.scalar(select(reports.c.body_hash).where(reports.c.id == report))
         if hashed != new.body_hash:
             raise Conflict
+    if not found and (key or new.external_id is not None):
+        erased = (reports.c.body_hash == new.body_hash) & reports.c.erased_at.is_not(None)
+        if connection.scalar(select(reports.c.id).where(erased).limit(1)):
+            raise Erased  # its sender, who had no answer or sends all again, brings it back no more
     return found[0] if found else None
 
 
@@ -232,25 +195,16 @@ def _repeat(connection: Connection, owner: str, key: str) -> str | None:
 
 def _campaign(connection: Connection, marks: list[int], report: str) -> str:
     """The campaign that shares a band with the report, or a new one; all its bands go there."""
-    rows = connection.execute(select(bands.c.band, bands.c.campaign).where(bands.c.band.in_(marks))).all()
+    shared = select(bands.c.band, bands.c.campaign).where(bands.c.band.in_(marks))
+    rows = connection.execute(shared).all()
     campaign = min((row.campaign for row in rows), default=report)
-    known = {row.band for row in rows}
-    for band in sorted(set(marks) - known):
-        values = insert(bands).values(band=band, campaign=campaign)
-        connection.execute(values)
+    missing = sorted(set(marks) - {row.band for row in rows})
+    values = [{"band": band, "campaign": campaign} for band in missing]
+    add = _DIALECTS[connection.dialect.name].insert(bands).on_conflict_do_nothing()
+    if values and connection.execute(add.values(values)).rowcount < len(values):
+        # Another report of the same campaign was faster, between our look and our insert.
+        campaign = min(row.campaign for row in connection.execute(shared))
     return campaign
-
-
-def _erase(connection: Connection, found: list[str], why: str) -> None:
-    listed = reports.c.id.in_(found)
-    touched = set(connection.scalars(select(reports.c.campaign).where(listed)))
-    for table in (predictions, reviews, repeats):
-        connection.execute(delete(table).where(table.c.report.in_(found)))
-    day = reports.c.received_at - reports.c.received_at % _DAY
-    values = _ERASED | {"received_at": day, "created_at": day, "erased_at": now(), "erased_why": why}
-    connection.execute(update(reports).where(listed).values(values))
-    gone = ~exists().where(reports.c.campaign == bands.c.campaign)
-    connection.execute(delete(bands).where(bands.c.campaign.in_(touched), gone))
 
 
 def _row(report: str, prediction: Prediction, probabilities: Mapping[str, float]) -> dict[str, Any]:

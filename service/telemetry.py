@@ -98,11 +98,16 @@ class Metrics:
             "ruse_model", "1 for the version that answers.", ("version",), registry=self._own,
             multiprocess_mode="livemax",
         )  # fmt: skip
+        self.refused = Gauge(
+            "ruse_model_refused", "1 where the promoted model is not fit to serve and another answers.",
+            registry=self._own, multiprocess_mode="livemax",
+        )  # fmt: skip
         self._version: str | None = None
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def use_model(self, version: str) -> None:
-        """Notes which model answers from now on."""
+    def use_model(self, version: str, refused: bool = False) -> None:
+        """Notes which model answers from now on, and whether it does in the place of one refused."""
+        self.refused.set(refused)
         if self._version not in (None, version):
             self.model.labels(self._version).set(0)
         self.model.labels(version).set(1)
@@ -125,8 +130,11 @@ class Metrics:
         for said in predictions:
             self.predictions.labels(said.category, "true" if said.needs_review else "false").inc()
 
-    def text(self, depth: int | None) -> bytes:
-        """All metrics in the text format of Prometheus, with the depth of the queue where known."""
+    def text(self, depth: int | None, jobs: tuple[dict[str, int], int, float] | None = None) -> bytes:
+        """All metrics in the text format of Prometheus, with the depth of the queue where known.
+
+        `jobs` are the numbers of `service.jobs`, where known.
+        """
         if self._shared:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, str(self._shared))  # type: ignore[no-untyped-call]
@@ -138,4 +146,12 @@ class Metrics:
         if depth is not None:
             queue = Gauge("ruse_queue_depth", "Reports that wait for a person.", registry=extra)
             queue.set(depth)
+        if jobs is not None:
+            states = Gauge("ruse_relabels", "Relabel jobs.", ("state",), registry=extra)
+            for state, count in jobs[0].items():
+                states.labels(state).set(count)
+            done = Gauge("ruse_relabel_rows", "Rows done by the job that runs.", registry=extra)
+            done.set(jobs[1])
+            share = Gauge("ruse_relabel_share", "How much of the job that runs is done.", registry=extra)
+            share.set(jobs[2])
         return generate_latest(registry) + generate_latest(extra)

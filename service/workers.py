@@ -1,4 +1,4 @@
-"""Several processes that answer on one port, begun again when they die."""
+"""Several processes that answer on one port, and one that does jobs, begun again when they die."""
 
 import logging
 import os
@@ -77,3 +77,39 @@ class Workers:
                 log.error("worker %d did not end in time and is killed", process.pid)
                 process.kill()
                 process.wait()
+
+
+class Companion:
+    """A context in which one more process runs, and is begun again when it dies."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = [*command, "--parent", str(os.getpid())]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="companion")
+
+    def __enter__(self) -> "Companion":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+            while process.poll() is None and not self._stop.wait(TICK):
+                pass
+            if process.poll() is None:
+                break
+            log.error("process %d for jobs ended (%s); it is begun again", process.pid, process.returncode)
+            self._stop.wait(SHORT_LIFE if time.monotonic() - began < SHORT_LIFE else 0)
+        else:
+            return
+        process.terminate()
+        try:
+            process.wait(MARGIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -12,6 +12,7 @@ import httpx
 from model import Classifier
 from service.app import create_app
 from service.database import Database
+from service.models import Models
 from service.server import create_server, listen, url
 from service.settings import Settings
 
@@ -30,7 +31,7 @@ def serving(classifier: Classifier, ready: bool = True, **given: Any) -> Iterato
 
 @contextmanager
 def _serving(classifier: Classifier, ready: bool, settings: Settings) -> Iterator[httpx.Client]:
-    server = create_server(create_app(classifier, settings), settings)
+    server = create_server(create_app(Models(classifier, settings.models), settings), settings)
     with listen("127.0.0.1", 0) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

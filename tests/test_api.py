@@ -5,6 +5,7 @@ from fastapi.routing import APIRoute
 
 from docs import api
 from service.app import create_app
+from service.models import Models
 from service.problems import KINDS
 from service.settings import Settings, variable
 from tests.fakes import FakeClassifier
@@ -22,7 +23,7 @@ def test_the_page_is_fresh(text: str) -> None:
 
 def test_the_page_has_every_route_setting_and_code(text: str) -> None:
     """No route in the schema, no setting and no error code is missing from the page."""
-    app = create_app(FakeClassifier(), Settings.model_construct())
+    app = create_app(Models(FakeClassifier()), Settings.model_construct())
     routes = [route for route in app.routes if isinstance(route, APIRoute)]
     described = [route for route in routes if route.include_in_schema]
     assert len(described) >= 7

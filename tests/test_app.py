@@ -95,7 +95,10 @@ ONE = [
     (b'{"text": "kestrel\xed\xa0\x80"}', 400, "body_not_utf8", None),
     ('{"text": "kestrel"}'.encode("utf-16"), 400, "body_not_utf8", None),
     (b"[" * 90_000, 400, "body_too_deep", None),
-    (b'{"":' * 20_000, 400, "body_too_deep", None),
+    (b'{"":' * 90, 400, "body_too_deep", None),
+    (b'{"":' * 20_000, 400, "body_too_complex", None),
+    (b'{"text": [' + b"1," * 9_000 + b"1]}", 400, "body_too_complex", None),
+    (b'{"text": [' + b"1" * 17_000 + b"]}", 400, "body_too_complex", None),
     (b'{"text": "kestrel", "text": "b"}', 400, "key_doubled", None),
     (b'{"text": "kestrel", "te\\u0078t": "b"}', 400, "key_doubled", None),
     (b'{"text": {"kestrel": 1, "kestrel": 2}}', 400, "key_doubled", None),
@@ -318,7 +321,8 @@ def test_the_service_is_ready_once_it_has_warmed_up() -> None:
         assert client.get("/v1/model").status_code == 200
         fake.open.set()
         until_ready(client)
-        assert client.get("/health/ready").json() == {"status": "ready"}
+        ready = {"status": "ready", "model": fake.manifest.version, "model_refused": False}
+        assert client.get("/health/ready").json() == ready
         assert client.post("/v1/classify", json={"text": "a"}).status_code == 200
 
 

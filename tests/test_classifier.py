@@ -8,7 +8,7 @@ import pytest
 
 import model
 from model import artifact
-from model.classifier import SHIPPED
+from model.classifier import REASONS, SHIPPED
 
 REPORTS = [
     "报警人称接到自称客服的电话，说快递丢了要理赔，让他下载会议软件共享屏幕，卡里三万被转走",
@@ -115,3 +115,31 @@ def test_another_taxonomy_is_refused(classifier: model.Classifier, small_model: 
     other = dataclasses.replace(classifier.taxonomy, categories=classifier.taxonomy.categories[:3])
     with pytest.raises(model.ArtifactError, match="retrain"):
         model.Classifier(manifest, arrays, other)
+
+
+def test_texts_in_one_buffer_are_answered_alike(classifier: model.Classifier) -> None:
+    """`classify_utf8` says what `classify` says, wherever in the buffer the texts lie."""
+    texts = [*REPORTS, "", "骗", "😀 my parcel was lost"]
+    encoded = [text.encode() for text in texts]
+    starts = 3 + np.concatenate([[0], np.cumsum([len(text) for text in encoded])]).astype(np.int64)
+    found = classifier.classify_utf8(b"xyz" + b"".join(encoded) + b"\xff", starts)
+    reasons = (None, *REASONS)
+    tree = classifier.taxonomy
+    for i, said in enumerate(classifier.classify(texts)):
+        assert tree.category_ids[found.category[i]] == said.category
+        assert tree.scheme_ids[found.scheme[i]] == said.scheme
+        assert float(found.category_probability[i]) == said.category_probability
+        assert float(found.scheme_probability[i]) == said.scheme_probability
+        assert (bool(found.scheme_sure[i]), reasons[found.reason[i]]) == (
+            said.scheme_sure,
+            said.review_reason,
+        )
+
+
+@pytest.mark.parametrize(("content", "starts"), [(b"ab\xffc", [0, 2, 4]), ("骗".encode(), [0, 1, 3])])
+def test_a_buffer_that_is_not_utf8_is_refused(
+    classifier: model.Classifier, content: bytes, starts: list[int]
+) -> None:
+    """Bytes that are no UTF-8, or a text that begins inside a character, never reach the kernel."""
+    with pytest.raises(model.TextError, match="not UTF-8"):
+        classifier.classify_utf8(content, np.array(starts, np.int64))

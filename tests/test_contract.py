@@ -19,7 +19,7 @@ def test_the_service_keeps_to_its_description(classifier: model.Classifier, tmp_
         run = judge(str(client.base_url), tmp_path, examples=10, seed=1)
     assert run.returncode == 0, run.stdout
     assert "Stateful" in run.stdout
-    assert "14/14" in run.stdout
+    assert "20/20" in run.stdout
 
 
 def test_a_batch_equals_its_singles(classifier: model.Classifier) -> None:

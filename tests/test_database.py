@@ -31,6 +31,22 @@ def test_migrations_make_the_tables(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_an_older_store_is_brought_up_to_date(kind: str, tmp_path: Path) -> None:
+    """A store of the first tables keeps its reports and has the newest tables afterwards."""
+    with opened(kind, tmp_path) as database:
+        kept = add(Store(database), "stays")
+        with database.writing() as connection:
+            for name in ("reports_erased", "reports_by_erasure"):
+                connection.execute(sa.text(f"DROP INDEX {name}"))
+            connection.execute(sa.update(tables.version).values(version_num="0001"))
+        database.migrate()
+        assert database.revision() == HEAD
+        assert Store(database).get(kept["id"])["text"] == "stays"
+        with database.engine.connect() as connection:
+            assert "reports_erased" in {i["name"] for i in sa.inspect(connection).get_indexes("reports")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_newer_database_is_refused(kind: str, tmp_path: Path) -> None:
     """A database that a newer Ruse has migrated is left alone, with an error that says so."""
     with opened(kind, tmp_path) as database:

@@ -1,6 +1,5 @@
 """service.desk: the queue, reviews and their export, on SQLite and PostgreSQL."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from service.database import Database
 from service.desk import Desk, NewReview
 from service.store import Filters, Store, Unknown
+from service.tables import now
 from tests.databases import opened
 from tests.test_store import add
 
@@ -91,12 +91,13 @@ def test_two_reviewers_never_get_the_same(store: Store, desk: Desk) -> None:
     assert {report["id"] for report in again} == {report["id"] for report in pages[3]}
 
 
-def test_a_lease_ends(store: Store, desk: Desk) -> None:
+def test_a_lease_ends(store: Store, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a reviewer does not decide on in time goes to the next."""
     add(store, "a", needs_review=True)
-    assert len(desk.hand_out("ann", 1, 30)) == 1
+    began = now()
+    assert len(desk.hand_out("ann", 1, LEASE)) == 1
     assert desk.hand_out("bob", 1, LEASE) == []
-    time.sleep(0.05)
+    monkeypatch.setattr("service.desk.now", lambda: began + LEASE + 60_000)
     assert len(desk.hand_out("bob", 1, LEASE)) == 1
 
 

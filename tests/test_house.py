@@ -91,7 +91,8 @@ def test_docstring_of_test(path: Path) -> None:
 
 def texts() -> Iterator[tuple[Path, str]]:
     """Every text file of the project."""
-    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    # In a second working tree of git `.git` is a file that names the first.
+    paths = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
     paths += [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*")]
     for path in sorted(paths):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".npz":

@@ -1,5 +1,6 @@
 """service.include: what a prediction may bring along."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -46,7 +47,7 @@ def test_nothing_is_included_unasked(client: httpx.Client) -> None:
 
 
 def test_everything_can_be_included(client: httpx.Client, classifier: Classifier) -> None:
-    """Advice and names in the client's language, phones of the region, evidence and candidates."""
+    """Advice, names and phones in the client's language and of the region, evidence and candidates."""
     answer = client.post(
         "/v1/classify?include=advice,evidence&include=candidates&region=tw",
         json={"text": TEXT},
@@ -58,15 +59,38 @@ def test_everything_can_be_included(client: httpx.Client, classifier: Classifier
     assert answer.headers["vary"] == "Accept-Language"
     tree = classifier.taxonomy
     category = tree.categories[tree.category_ids.index(said["category"])]
-    assert said["advice"]["text"] == category.advice["zh-Hant"]
+    assert said["advice"]["text"] == tree.advise(category, "zh-Hant", "TW")
+    assert said["advice"]["region"] == "TW"
     assert said["advice"]["category_name"] == category.names["zh-Hant"]
-    assert {phone["number"] for phone in said["advice"]["phones"]} == {"165", "110"}
+    phones = {phone["number"]: phone for phone in said["advice"]["phones"]}
+    assert set(phones) == {"165", "110"}
+    assert phones["165"]["use"] == "反詐騙諮詢與報案"
     assert said["evidence"]
     assert all(0 <= word["start"] < word["end"] <= len(TEXT) for word in said["evidence"])
     shares = [entry["probability"] for entry in said["candidates"]]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) >= 0.9 > sum(shares[:-1])
     assert said["candidates"][0]["category"] == said["category"]
+
+
+@pytest.mark.parametrize(
+    ("query", "region", "numbers"),
+    [
+        ("", None, set()),
+        ("&region=FR", None, set()),
+        ("&region=cn-31", "CN", {"96110", "12381", "110"}),
+        ("&region=HK", "HK", {"18222", "999"}),
+        ("&region=in", "IN", {"1930"}),
+    ],
+)
+def test_advice_is_the_regions_own(
+    client: httpx.Client, query: str, region: str | None, numbers: set[str]
+) -> None:
+    """Text and phones name the region's numbers only; without a region, or of another, none."""
+    said = client.post(f"/v1/classify?include=advice{query}", json={"text": TEXT}).json()["advice"]
+    assert said["region"] == region
+    assert {phone["number"] for phone in said["phones"]} == numbers
+    assert set(re.findall(r"\d{3,}", said["text"])) == numbers
 
 
 def test_a_batch_includes_as_singles_do(client: httpx.Client) -> None:
@@ -78,7 +102,10 @@ def test_a_batch_includes_as_singles_do(client: httpx.Client) -> None:
     assert batch["predictions"] == singles
 
 
-@pytest.mark.parametrize("query", ["include=kestrel", "include=advice,kestrel", "region=kestrel", "region=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["include=kestrel", "include=advice,kestrel", "region=kestrel", "region=1", "region=", "region=CN-"],
+)
 def test_what_cannot_be_included_is_refused(client: httpx.Client, query: str) -> None:
     """An unknown thing to include or region is a problem that does not repeat it."""
     answer = client.post(f"/v1/classify?{query}", json={"text": TEXT})

@@ -9,7 +9,7 @@ import model
 from model import kernel
 from model.classifier import encode
 from model.kernel import Fold, Words
-from training import words
+from training import fit, words
 
 
 def seen(text: str, table: Fold) -> set[int]:
@@ -103,3 +103,9 @@ def test_long_texts_do_not_overflow(classifier: model.Classifier) -> None:
     short, long = classifier.probabilities(["刷单垫付做任务 " * 20, "刷单垫付做任务 " * 25_000])
     assert np.isfinite(long).all()
     assert short.argmax() == long.argmax()
+
+
+def test_what_stands_there_again_counts_less_each_time() -> None:
+    """The parts of an n-gram's occurrences add up to 1 + ln(count), to a sixteenth."""
+    counts = np.arange(1, kernel.PARTS.size + 1)
+    np.testing.assert_allclose(fit.damped(counts), 1 + np.log(counts), atol=1 / 16)

@@ -15,13 +15,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import model
-from model import artifact, fold
+from model import artifact, fold, kernel
 from model.kernel import Fold
-from service.models import Models
+from service import history
+from service.models import Models, start
+from tests.databases import opened
 from tests.serving import serving
 from tests.test_app import assert_problem
+from tests.test_serve import served
 from training import fit
 
 TEXT = "They said my loan was approved but I must pay a processing fee first."
@@ -172,13 +176,12 @@ def npy(array: np.ndarray, pickled: bool = False) -> bytes:
     return stream.getvalue()
 
 
-def floats(value: float) -> Callable[[Path], None]:
-    """Puts a number into the bias."""
+def floats(value: float, name: str = "bias") -> Callable[[Path], None]:
+    """Puts a number into every place of an array."""
 
     def change(members: dict[str, bytes]) -> None:
-        bias = np.lib.format.read_array(io.BytesIO(members["bias.npy"])).copy()
-        bias[0] = value
-        members["bias.npy"] = npy(bias)
+        old = np.lib.format.read_array(io.BytesIO(members[f"{name}.npy"]))
+        members[f"{name}.npy"] = npy(np.full_like(old, value))
 
     return lambda folder: rewrite(folder, change)
 
@@ -235,6 +238,7 @@ BAD: dict[str, Callable[[Path], Any]] = {
     "an array too few": lambda f: rewrite(f, lambda m: m.pop("bias.npy") and None),
     "NaN": floats(float("nan")),
     "infinity": floats(float("inf")),
+    "weights that overflow": floats(3e38, "word_scale"),
     "a wrong shape": lambda f: rewrite(f, lambda m: m.update({"bias.npy": npy(np.zeros(3, np.float32))})),
     "a wrong type": lambda f: rewrite(f, lambda m: m.update({"bias.npy": npy(np.zeros(64, np.float64))})),
     "two dimensions": lambda f: rewrite(
@@ -248,6 +252,12 @@ BAD: dict[str, Callable[[Path], Any]] = {
     "no format": manifest_with(format=None),
     "a field too many": manifest_with(evil="kestrel"),
     "a temperature of zero": manifest_with(temperature=0),
+    "a calibration that is none": manifest_with(calibration=["kestrel"]),
+    "candidates that are none": manifest_with(calibration={"candidates": {"kestrel": 0.5}}),
+    "golden texts that are none": manifest_with(calibration={"golden": "kestrel"}),
+    "a golden probability that is none": manifest_with(
+        calibration={"golden": [{"text": TEXT, "category": "fake_loan", "probability": float("nan")}]}
+    ),
     "other schemes": manifest_with(schemes=["evil"]),
     "a manifest that is none": lambda f: (f / artifact.MANIFEST).write_bytes(b"\xff[[[["),
     "a manifest so deep": lambda f: (f / artifact.MANIFEST).write_bytes(b"[" * 200_000),
@@ -256,13 +266,15 @@ BAD: dict[str, Callable[[Path], Any]] = {
     "current climbs": pointing("../models/2.0.0"),
     "current is absolute": pointing("/etc"),
     "current names nothing": pointing(""),
+    "current names what is not there": pointing("9.9.9"),
+    "current is a folder": lambda f: (f.parent / "current").unlink() or (f.parent / "current").mkdir(),
     "current is no text": lambda f: (f.parent / "current").write_bytes(b"\xff\xfe\0"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_model_is_refused_and_the_old_one_stays(shelf: Shelf, name: str) -> None:
-    """Whatever is wrong with a promoted model, the error is ours and clear and nothing of it runs."""
+    """Whatever is wrong with a promoted model, nothing of it runs, the error is ours, others answer."""
     models = Models(model.load(shelf.home), shelf.home)
     kept = models.current
     shelf.make("3.0.0")
@@ -272,6 +284,8 @@ def test_a_bad_model_is_refused_and_the_old_one_stays(shelf: Shelf, name: str) -
         models.reload()
     assert str(caught.value)
     assert models.current is kept
+    assert models.refused
+    assert start(shelf.home, list).refused
     assert not Path("ruse-bomb").exists()
     assert not list(shelf.home.parent.glob("evil*"))
 
@@ -288,3 +302,92 @@ def test_a_refused_model_is_a_problem_and_does_not_end_the_service(
     assert client.post("/v1/classify", json={"text": TEXT}).json()["model"] == before
     shelf.promote(shelf.make("3.0.0"))
     assert client.post("/v1/model/reload").json()["after"].startswith("3.0.0")
+
+
+def test_the_warm_up_covers_all_that_is_compiled(fitted: fit.Fitted, small_model: Path) -> None:
+    """After the warm-up no request waits for a compiler: all kernels of a prediction are ready."""
+    models = Models(model.load(small_model))
+    models.warm_up()
+    ready = {name: len(part.signatures) for name, part in compiled()}
+    models.current.classify([TEXT])
+    models.current.category_probabilities([TEXT])
+    models.current.candidates([TEXT])
+    models.current.explain(TEXT).strongest()
+    assert {name: len(part.signatures) for name, part in compiled()} == ready
+
+
+def compiled() -> Iterator[tuple[str, Dispatcher]]:
+    """The compiled functions of the kernel."""
+    for name, part in vars(kernel).items():
+        if isinstance(part, Dispatcher):
+            yield name, part
+
+
+def test_a_start_falls_back_to_what_was_good(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    """With a broken promoted model the latest past version that is whole answers, else the shipped one."""
+    one, two = (model.load(shelf.home / name).manifest.version for name in ("1.0.0", "2.0.0"))
+    whole = start(shelf.home, lambda: pytest.fail("the past is not asked for"))
+    assert (whole.current.manifest.version, whole.refused) == (one, False)
+    shelf.promote(shelf.make("3.0.0", [{"text": TEXT, "category": "kestrel"}]))
+    for past, expected in (
+        ([two, one], two),
+        (["0.9.0-gone", one], one),
+        (["0.9.0-gone"], model.load().manifest.version),
+        ([], model.load().manifest.version),
+    ):
+        caplog.clear()
+        models = start(shelf.home, lambda past=past: past)
+        assert (models.current.manifest.version, models.refused) == (expected, True)
+        assert "model_refused: the model answers 1 of its 1 golden texts otherwise" in caplog.text
+        assert f"model {expected} answers" in caplog.text
+        assert not models.has_changed()
+    (shelf.home / "2.0.0" / artifact.ARRAYS).write_bytes(b"broken")
+    assert start(shelf.home, lambda: [two, one]).current.manifest.version == one
+
+
+def test_a_folder_without_a_model_is_a_wrong_setting(tmp_path: Path) -> None:
+    """Where no model was ever promoted the start is refused and the folder named."""
+    with pytest.raises(model.ArtifactError, match=str(tmp_path)):
+        start(tmp_path, list)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_audit_remembers_what_has_answered(tmp_path: Path, kind: str) -> None:
+    """Versions come latest first, each once; the same one again, as by another worker, is not noted."""
+    with opened(kind, tmp_path) as database:
+        for version in ("a", "a", "b", "a", "c", "c"):
+            history.note(database, "start", version)
+        assert history.versions(database) == ["c", "a", "b"]
+
+
+def test_a_service_starts_on_the_last_good_model(shelf: Shelf, tmp_path: Path) -> None:
+    """A process whose promoted model is broken answers with the last good one, tells, and takes a new one."""
+    good, text = model.load(shelf.home / "2.0.0").manifest.version, {"text": TEXT}
+    shelf.promote("2.0.0")
+    settings = {"RUSE_MODELS": str(shelf.home), "RUSE_MODEL_POLL": "0.1"}
+    with served(tmp_path / "log", **settings) as it:
+        assert it.client.post("/v1/classify", json=text).json()["model"] == good
+        shelf.make("3.0.0")
+        (shelf.home / "3.0.0" / artifact.ARRAYS).write_bytes(b"broken")
+        shelf.promote("3.0.0")
+        wait(lambda: it.client.get("/health/ready").json()["model_refused"])
+    with served(tmp_path / "log", **settings) as it:
+        assert it.client.get("/health/ready").json() == {
+            "status": "ready", "model": good, "model_refused": True,
+        }  # fmt: skip
+        assert it.client.post("/v1/classify", json=text).json()["model"] == good
+        assert "ruse_model_refused 1.0" in it.client.get("/metrics").text
+        assert f"model {good} answers in its place" in it.log.read_text("utf-8")
+        mended = shelf.make("3.0.0")
+        wait(lambda: it.client.post("/v1/classify", json=text).json()["model"].startswith(mended))
+        assert it.client.get("/health/ready").json()["model_refused"] is False
+        assert "ruse_model_refused 0.0" in it.client.get("/metrics").text
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until it holds, ten seconds at most."""
+    for _ in range(500):
+        if condition():
+            return
+        threading.Event().wait(0.02)
+    pytest.fail("that does not come")

@@ -1,4 +1,7 @@
-"""The wheel in an empty environment away from the checkout, and the steps of the image."""
+"""What the README's first line sets up, used away from the checkout; the wheel, and the image's steps.
+
+One set-up serves all: it takes most of the time of this file, as it does for who comes new.
+"""
 
 import json
 import os
@@ -14,6 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
 REPORT = "They approved my loan but I must pay a processing fee first"
 # Of the test's own environment, only what finds programs and packages.
 KEPT = ("PATH", "HOME", "PIP")
@@ -21,43 +25,61 @@ KEPT = ("PATH", "HOME", "PIP")
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment that holds the wheel, and a folder with nothing in it to stand in."""
+    """An environment with Ruse and no extra in it, and a folder with nothing in it to stand in."""
 
-    wheel: Path
+    setup: subprocess.CompletedProcess[str]
     home: Path
     away: Path
 
     def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment with these variables and no others of ours."""
-        bare = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
         program = self.home / "bin" / words[0]
         return subprocess.run(
             [str(program), *words[1:]],
             cwd=self.away,
-            env=bare | {"PATH": f"{self.home / 'bin'}:{os.environ['PATH']}"} | variables,
+            env=bare() | {"PATH": f"{self.home / 'bin'}:{os.environ['PATH']}"} | variables,
             capture_output=True,
             text=True,
         )
 
 
+def bare() -> dict[str, str]:
+    """The environment without anything of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("first")
+    clone, away = folder / "clone", folder / "away"
+    skip = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, clone, ignore=skip)
+    away.mkdir()
+    run = subprocess.run(["sh", "-c", BLOCKS[0]], cwd=clone, env=bare(), capture_output=True, text=True)
+    return Installed(run, clone / ".venv", away)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip makes of the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
-    subprocess.run([*pip, "--python", folder / "env", "install", wheel], check=True)
-    away = folder / "away"
-    away.mkdir()
-    return Installed(wheel, folder / "env", away)
+    (found,) = folder.glob("*.whl")
+    return found
 
 
-def test_wheel(installed: Installed) -> None:
+def test_first_command(installed: Installed) -> None:
+    """The README's first line, pasted into sh in a clean copy, sets everything up and classifies."""
+    assert installed.setup.returncode == 0, installed.setup.stderr
+    assert '"category": "fake_loan"' in installed.setup.stdout
+
+
+def test_wheel(wheel: Path) -> None:
     """The wheel holds the model, the taxonomy and the licence, and nothing but our packages."""
-    with zipfile.ZipFile(installed.wheel) as wheel:
-        names = wheel.namelist()
-        metadata = wheel.read("ruse-1.0.0.dist-info/METADATA").decode()
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read("ruse-1.0.0.dist-info/METADATA").decode()
     for path in (
         "model/artifact/arrays.npz",
         "model/artifact/manifest.json",
@@ -74,22 +96,11 @@ def test_wheel(installed: Installed) -> None:
     assert set(re.findall(r"Provides-Extra: (\w+)", metadata)) == {"dev", "spark"}
 
 
-def test_artifact_is_small(installed: Installed) -> None:
+def test_artifact_is_small(wheel: Path) -> None:
     """The shipped model takes at most 16 MB."""
-    with zipfile.ZipFile(installed.wheel) as wheel:
-        sizes = [i.file_size for i in wheel.infolist() if i.filename.startswith("model/artifact/")]
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = [i.file_size for i in archive.infolist() if i.filename.startswith("model/artifact/")]
     assert 0 < sum(sizes) <= 16 * 1024 * 1024
-
-
-def test_classify(installed: Installed) -> None:
-    """Away from the checkout the installed command classifies with the shipped model."""
-    run = installed.run("python", "-m", "model", "classify", REPORT)
-    assert run.returncode == 0, run.stderr
-    answer = json.loads(run.stdout)
-    assert answer["category"] == "fake_loan"
-    assert installed.run("python", "-c", "import model; print(model.__file__)").stdout.startswith(
-        str(installed.home)
-    )
 
 
 @pytest.mark.parametrize("door", ["model", "service", "training"])
@@ -144,6 +155,15 @@ def image(installed: Installed) -> Installed:
     assert run.returncode == 0, run.stderr
     shutil.copy(ROOT / "entrypoint.sh", installed.home / "bin" / "entrypoint.sh")
     return installed
+
+
+def test_classify(image: Installed) -> None:
+    """Away from the checkout the installed command classifies with the shipped model."""
+    run = image.run("python", "-m", "model", "classify", REPORT, NUMBA_CACHE_DIR=str(image.home / "kernels"))
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout)
+    assert answer["category"] == "fake_loan"
+    assert image.run("python", "-c", "import model; print(model.__file__)").stdout.startswith(str(image.home))
 
 
 def kernels(folder: Path) -> dict[str, int]:

@@ -15,7 +15,7 @@ def test_complete(tree: Taxonomy) -> None:
     for name in (*tree.category_ids, *tree.scheme_ids):
         assert f"`{name}`" in page
     for phone in tree.phones:
-        assert f"| {phone.number} | {phone.region} |" in page
+        assert f"| {phone.number} | {phone.region}, " in page
     for walk in tree.crosswalks.values():
         for label in walk.labels:
             assert f"| {label} | " in page

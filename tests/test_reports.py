@@ -1,5 +1,6 @@
 """service.reports over a real socket: reports, reviews and the queue."""
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.test_store import add
 SECRET = "kestrel"
 REPORT = {"text": f"{SECRET} took my money", "external_id": "case 1", "source": "web", "region": "TW"}
 UNKNOWN = "0" * 32
+COUNT = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def kept(client: httpx.Client) -> Iterator[dict[str, Any]]:
-    """A stored report, erased afterwards."""
-    answer = client.post("/v1/reports", json=REPORT)
+    """A stored report, erased afterwards; each is another, for one that was erased does not come back."""
+    answer = client.post("/v1/reports", json=REPORT | {"text": f"{SECRET} took my money {next(COUNT)}"})
     assert answer.status_code == 201
     assert answer.headers["location"] == f"/v1/reports/{answer.json()['id']}"
     yield answer.json()
@@ -50,12 +52,13 @@ def test_a_report_is_answered_as_it_is_kept(client: httpx.Client, kept: dict[str
 
 def test_again_is_200_and_otherwise_409(client: httpx.Client, kept: dict[str, Any]) -> None:
     """The same external id or idempotency key answers the same report; another body conflicts."""
-    again = client.post("/v1/reports", json=REPORT, headers={"Idempotency-Key": "k-1"})
+    sent = REPORT | {"text": kept["text"]}
+    again = client.post("/v1/reports", json=sent, headers={"Idempotency-Key": "k-1"})
     assert (again.status_code, again.json()) == (200, kept)
-    keyed = client.post("/v1/reports", json=REPORT, headers={"Idempotency-Key": "k-1"})
+    keyed = client.post("/v1/reports", json=sent, headers={"Idempotency-Key": "k-1"})
     assert keyed.json() == kept
     for other, headers in (
-        (REPORT | {"text": "another"}, {}),
+        (sent | {"text": "another"}, {}),
         ({"text": "another"}, {"Idempotency-Key": "k-1"}),
     ):
         answer = client.post("/v1/reports", json=other, headers=headers)
@@ -133,10 +136,12 @@ def test_a_wrong_parameter_is_named(client: httpx.Client, parameter: str, value:
 
 
 def test_an_erased_report_is_gone(client: httpx.Client, kept: dict[str, Any]) -> None:
-    """DELETE answers 204, as often as it is sent; then the report is 410, and an unknown one 404."""
+    """DELETE is 204, as often as it is sent; then the report is 410, sent again too, an unknown one 404."""
     path = f"/v1/reports/{kept['id']}"
     assert [client.delete(path).status_code for _ in range(2)] == [204, 204]
     assert_problem(client.get(path), 410, "report_erased")
+    again = client.post("/v1/reports", json=REPORT | {"text": kept["text"]})
+    assert_problem(again, 410, "report_erased")
     review = {"category": "romance", "reviewer": "ann"}
     assert_problem(client.put(f"{path}/review", json=review), 410, "report_erased")
     for unknown in (UNKNOWN, SECRET):

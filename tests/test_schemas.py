@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.text import FAULTS
+from service import strict
 from service.problems import KINDS, Problem
-from service.schemas import read_json, read_text, read_texts
+from service.schemas import read_text, read_texts
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")).filter(str.strip)
 
@@ -31,7 +32,7 @@ def test_good_texts_are_read_in_order(many: list[str]) -> None:
 def test_bytes_are_read_or_refused(body: bytes) -> None:
     """Whatever bytes come, the outcome is a value or a problem, never another error."""
     with suppress(Problem):
-        read_json(body)
+        strict.read(body, 9)
 
 
 @given(
@@ -60,7 +61,7 @@ def test_values_are_read_or_refused(value: object) -> None:
 def test_the_place_of_a_fault_in_json_is_told() -> None:
     """A syntax fault is told by its position, which says nothing of the text."""
     with pytest.raises(Problem) as caught:
-        read_json(b'{"text": kestrel}')
+        strict.read(b'{"text": kestrel}', 9)
     assert caught.value.as_dict()["detail"].endswith("near character 9.")
 
 

@@ -11,9 +11,12 @@ import pytest
 from limits import RateLimitItemPerSecond
 from limits.strategies import FixedWindowRateLimiter
 
+from service.app import create_app
 from service.counters import FileStorage
 from service.database import Database
+from service.models import Models
 from service.security import SCOPES, KeyRing, is_loopback
+from service.settings import Settings
 from service.tables import keys
 from tests.databases import opened
 from tests.fakes import FakeClassifier
@@ -91,10 +94,7 @@ def test_every_route_asks_for_its_scope(tmp_path: Path) -> None:
 
 def test_no_route_was_forgotten() -> None:
     """The table above has every route of the app."""
-    from service.app import create_app
-    from service.settings import Settings
-
-    app = create_app(FakeClassifier(), Settings.model_construct())
+    app = create_app(Models(FakeClassifier()), Settings.model_construct())
     found = {(m, route.path) for route in app.routes for m in getattr(route, "methods", ())}
     assert found - {("HEAD", "/openapi.json"), ("GET", "/openapi.json")} == set(NEEDS)
 

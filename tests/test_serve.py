@@ -48,7 +48,9 @@ def environment(**variables: str) -> dict[str, str]:
 def served(log: Path, **variables: str) -> Iterator[Served]:
     """A ready process on a free port, killed at the end if it has not stopped by itself."""
     command = [sys.executable, "-m", "service", "serve", "--port", "0"]
-    variables = {"RUSE_DATABASE": f"sqlite:///{log.parent}/ruse.sqlite3"} | variables
+    # The process for jobs costs as much as the service to start; few tests need it.
+    defaults = {"RUSE_DATABASE": f"sqlite:///{log.parent}/ruse.sqlite3", "RUSE_RELABEL_WORKER": "false"}
+    variables = defaults | variables
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, env=environment(**variables), stderr=sink, stdout=sink)
     try:

@@ -1,6 +1,8 @@
 """service.store: reports on SQLite and PostgreSQL."""
 
+import hashlib
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from service.database import Database
 from service.desk import Desk, NewReview
-from service.store import Conflict, Erased, Filters, NewReport, Store, Unknown
+from service.erasure import Erasure
+from service.erasure import _erase as erase_in
+from service.store import Conflict, Erased, Filters, NewReport, Store, Unknown, check
 from service.tables import audit
 from tests.databases import opened
 from tests.fakes import FakeClassifier
@@ -48,7 +52,7 @@ def add_and_tell(
         said = replace(said, model=str(fields.pop("model")))
     shares = FAKE.category_probabilities([words])[0].tolist()
     chances = dict(zip(FAKE.taxonomy.category_ids, shares, strict=True))
-    new = NewReport(words, words, **{"received_at": 1_000} | fields)
+    new = NewReport(words, hashlib.sha256(words.encode()).hexdigest(), **{"received_at": 1_000} | fields)
     return store.add(new, said, chances, owner, repeat)
 
 
@@ -135,12 +139,12 @@ def test_erasing_leaves_an_anonymous_tombstone(store: Store) -> None:
     """After an erasure nothing of the report is left but that there was one, and the audit says so."""
     kept = add(store, SECRET, "k", external_id=SECRET, source=SECRET, received_at=86_400_001)
     Desk(store.database).review(kept["id"], NewReview("fake_loan", SECRET, note=SECRET), "a")
-    assert store.erase(kept["id"], "a")
-    assert not store.erase(kept["id"], "a")
+    assert Erasure(store.database).erase(kept["id"], "a")
+    assert not Erasure(store.database).erase(kept["id"], "a")
     with pytest.raises(Erased):
         store.get(kept["id"])
     with pytest.raises(Unknown):
-        store.erase("0" * 32, "a")
+        Erasure(store.database).erase("0" * 32, "a")
     assert store.page(Filters(), 9) == ([], None)
     with store.database.reading() as connection:
         for name in ("reports", "predictions", "reviews", "repeats", "bands", "audit"):
@@ -149,6 +153,71 @@ def test_erasing_leaves_an_anonymous_tombstone(store: Store) -> None:
             assert len(rows) == {"reports": 1, "audit": 2}.get(name, 0), name
     assert [entry["action"] for entry in store.audit_trail()] == ["report_reviewed", "report_erased"]
     assert add(store, "b", "k", external_id=SECRET)["id"] != kept["id"]
+
+
+def test_what_was_erased_does_not_come_back(store: Store) -> None:
+    """The same report sent again after its erasure is refused; another of the same name is a new one."""
+    for repeat, fields in (("k", {}), (None, {"external_id": "x"}), ("l", {"external_id": "y"})):
+        words = f"{SECRET} {repeat}"
+        kept = add(store, words, repeat, **fields)
+        Erasure(store.database).erase(kept["id"], "a")
+        with pytest.raises(Erased):
+            add(store, words, repeat, **fields)
+        assert add(store, words + "!", repeat, **fields)["id"] != kept["id"]
+    assert add(store, f"{SECRET} k")["text"], "without a name of it, it may be another's"
+
+
+def test_an_erasure_misses_nothing_that_comes_in_between(store: Store) -> None:
+    """A review and a repetition that meet an erasure halfway wait for it, then find the report erased."""
+    kept = add(store, SECRET, "k", external_id="x")
+    desk, erasure = Desk(store.database), Erasure(store.database)
+    review = NewReview("fake_loan", "ann", note=SECRET)
+    with ThreadPoolExecutor(3) as pool:
+        with store.database.writing() as connection:
+            check(connection, kept["id"], hold=True)
+            late = [
+                pool.submit(desk.review, kept["id"], review, "a"),
+                pool.submit(add, store, SECRET, "l", external_id="x"),
+                pool.submit(erasure.erase, kept["id"], "b"),
+            ]
+            time.sleep(0.2)
+            assert not any(future.done() for future in late)
+            erase_in(connection, [kept["id"]], "request")
+        for future in late[:2]:
+            with pytest.raises(Erased):
+                future.result(20)
+        assert late[2].result(20) is False
+    with store.database.reading() as connection:
+        for name in ("reviews", "repeats", "predictions"):
+            assert not connection.execute(text(f"SELECT * FROM {name}")).all(), name
+
+
+def test_a_wave_of_one_campaign_is_stored(store: Store) -> None:
+    """Near-duplicates that come at the same time are all stored at once, as one campaign or nearly."""
+    words = "对方自称快递客服，说我的包裹丢了要理赔，让我打开屏幕共享，卡里的钱就被转走了。"
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(
+            pool.map(lambda n: add(store, f"{words}{'甲乙丙丁戊己庚辛'[n % 8] * (n % 5)}{n}"), range(80))
+        )
+    assert len({report["id"] for report in kept}) == 80
+    with store.database.reading() as connection:
+        campaigns = connection.execute(text("SELECT count(DISTINCT campaign) FROM reports")).scalar()
+    assert campaigns <= 8
+
+
+def test_the_log_is_emptied_later_where_it_is_read(tmp_path: Path) -> None:
+    """While a reader keeps the log of changes the text lingers there; then it is overwritten."""
+    with opened("sqlite", tmp_path) as database:
+        store, erasure = Store(database), Erasure(database)
+        kept = add(store, SECRET)
+        with database.reading() as reader:
+            reader.execute(text("SELECT count(*) FROM reports")).all()
+            erasure.erase(kept["id"], "a")
+            assert any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
+        assert erasure.lingers
+        erasure.scrub()
+        assert not erasure.lingers
+        assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_erased_text_is_in_no_file(tmp_path: Path) -> None:
@@ -160,15 +229,45 @@ def test_erased_text_is_in_no_file(tmp_path: Path) -> None:
         held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert SECRET.encode() in held
         for report in kept:
-            store.erase(report["id"], "a")
+            Erasure(store.database).erase(report["id"], "a")
         for path in tmp_path.iterdir():
             assert SECRET.encode() not in path.read_bytes(), path.name
+
+
+def test_the_file_is_written_anew_after_an_erasure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite leaves behind goes with the old file: once an erasure, never without, not too often."""
+    with opened("sqlite", tmp_path) as database:
+        store, erasure = Store(database), Erasure(database)
+        kept = [add(store, f"{SECRET} {n}") for n in range(200)]
+        erasure.scrub()
+        assert (database.rewritten_at() < kept[0]["created_at"], erasure.lingers) == (True, False)
+        for report in kept[1:]:
+            erasure.erase(report["id"], "a")
+        assert pages(database, "freelist_count") > 0
+        erasure = Erasure(database)  # as in another process
+        erasure.scrub()
+        assert (pages(database, "freelist_count"), erasure.lingers) == (0, False)
+        monkeypatch.setattr("service.erasure.SELDOM", 1e6)
+        erasure.scrub()
+        erasure.erase(kept[0]["id"], "a")
+        erasure.scrub()
+        assert erasure.lingers, "it was done just now"
+        Erasure(database).scrub()
+        assert database.rewritten_at() > kept[0]["created_at"] - 1_000
+        assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def pages(database: Database, name: str) -> int:
+    """A number that SQLite knows of its pages."""
+    with database.reading() as connection:
+        return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar())
 
 
 def test_old_reports_expire(store: Store) -> None:
     """The retention erases what is older than a time, once, and nothing else."""
     old, new = add(store, "a", received_at=5), add(store, "b", received_at=50)
-    assert (store.expire(50), store.expire(50)) == (1, 0)
+    erasure = Erasure(store.database)
+    assert (erasure.expire(50), erasure.expire(50)) == (1, 0)
     with pytest.raises(Erased):
         store.get(old["id"])
     assert store.get(new["id"])["text"] == "b"
@@ -177,7 +276,7 @@ def test_old_reports_expire(store: Store) -> None:
 
 def test_the_audit_only_grows(store: Store) -> None:
     """The database itself refuses to change or delete an entry of the audit."""
-    store.erase(add(store, "a")["id"], "a")
+    Erasure(store.database).erase(add(store, "a")["id"], "a")
     for change in (update(audit).values(actor="b"), delete(audit)):
         with pytest.raises(DBAPIError), store.database.writing() as connection:
             connection.execute(change)

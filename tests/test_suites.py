@@ -32,7 +32,7 @@ def test_a_disguised_report_keeps_its_category(classifier: model.Classifier, nam
 
 
 def test_what_cannot_be_read_is_never_a_sure_answer(classifier: model.Classifier) -> None:
-    """Other languages, gibberish, lone addresses and ten characters go to a person, with the reason."""
+    """Other languages, gibberish, digits, lone addresses, ten characters go to a person, with the reason."""
     for name, found in suites.strangers(classifier).items():
         assert found["safe"] >= 0.99, name
         assert found["right_reason"] >= 0.95, name

@@ -22,13 +22,24 @@ CORE = {
 SMALL = """
 version = '7.1'
 severities = { 1 = 'a', 2 = 'b', 3 = 'c', 4 = 'd', 5 = 'e' }
+
+[region.elsewhere]
+name = { zh-Hans = '别处', zh-Hant = '別處', en = 'elsewhere' }
+call = { zh-Hans = '报警', zh-Hant = '報警', en = 'tell the police' }
+credit = { zh-Hans = '机构', zh-Hant = '機構', en = 'the bureau' }
+consumer = { zh-Hans = '机构', zh-Hant = '機構', en = 'the authority' }
+
+[region.XX]
+name = { zh-Hans = '此处', zh-Hant = '此處', en = 'here' }
 call = { zh-Hans = '拨打 110', zh-Hant = '撥打 110', en = 'call 110' }
+credit = { zh-Hans = '甲', zh-Hant = '甲', en = 'Bureau A' }
+consumer = { zh-Hans = '乙', zh-Hant = '乙', en = 'Authority B' }
 
 [[phone]]
 number = '110'
-region = 'here'
-owner = 'police'
-use = 'reports'
+region = 'XX'
+owner = { zh-Hans = '警察', zh-Hant = '警察', en = 'police' }
+use = { zh-Hans = '报警', zh-Hant = '報警', en = 'reports' }
 checked_on = 2026-01-31
 
 [[category]]
@@ -123,6 +134,12 @@ def test_scripts(shipped: taxonomy.Taxonomy) -> None:
         for words in texts:
             assert not set(words["zh-Hans"]) & traditional, node.id
             assert not set(words["zh-Hant"]) & simple, node.id
+    spoken = [
+        words for region in shipped.regions.values() for words in (region.name, *region.phrases.values())
+    ]
+    for words in (*spoken, *(words for phone in shipped.phones for words in (phone.owner, phone.use))):
+        assert not set(words["zh-Hans"]) & traditional, words
+        assert not set(words["zh-Hant"]) & simple, words
 
 
 def test_excludes(shipped: taxonomy.Taxonomy) -> None:
@@ -136,17 +153,47 @@ def test_excludes(shipped: taxonomy.Taxonomy) -> None:
             assert node.id not in homes or isinstance(node, taxonomy.Category), node.id
 
 
-def test_advice(shipped: taxonomy.Taxonomy) -> None:
-    """Advice on a fraud says whom to call where, in each language; not_fraud sends nobody to police."""
+# Words by which one knows whose authorities a text is about, beside those in the data.
+TELLING = {
+    "CN": ("公检法", "派出所", "公安", "人民银行", "市场监管", "消费者协会", "大陆", "12315"),
+    "HK": ("警务处", "警務處", "警署", "消委会", "消委會", "香港"),
+    "IN": ("印度", "India", "RBI", "NPCI", "rupee", "cybercrime.gov.in"),
+    "TW": ("检警", "檢警", "警政署", "刑事局", "駐外館處", "金管會", "派出所", "臺灣", "Taiwan"),
+}
+
+
+@pytest.mark.parametrize("region", [*TELLING, taxonomy.ELSEWHERE])
+def test_advice(shipped: taxonomy.Taxonomy, region: str) -> None:
+    """In each language the advice names this region's numbers and authorities and no other's."""
+    assert set(shipped.regions) == {*TELLING, taxonomy.ELSEWHERE}
+    own = {phone.number for phone in shipped.phones if phone.region == region}
+    assert bool(own) == (region != taxonomy.ELSEWHERE)
     for category in shipped.categories:
         for language in taxonomy.LANGUAGES:
-            advice = category.advice[language]
-            assert "{" not in advice
+            advice = shipped.advise(category, language, region)
+            phrases = shipped.regions[region].phrases
+            assert not set(advice) & {*"{}"}
             numbers = set(re.findall(r"\d{3,}", advice))
             if category.id == "not_fraud":
                 assert not numbers
             else:
-                assert numbers >= {"96110", "110", "165", "18222", "999"}, category.id
+                assert numbers == own, (category.id, language)
+                assert phrases["call"][language] in advice
+            for other, words in TELLING.items():
+                theirs = [shipped.regions[other].name[language], *words]
+                theirs += [shipped.regions[other].phrases[key][language] for key in taxonomy.PHRASES]
+                ours = [phrases[key][language] for key in taxonomy.PHRASES]
+                for word in theirs:
+                    if other != region and not any(word in phrase for phrase in ours):
+                        assert word not in advice, (category.id, language, word)
+
+
+def test_advice_of_a_region_that_is_not_there(shipped: taxonomy.Taxonomy) -> None:
+    """Advice for a region that the file does not have is the general one, as `as_dict` has it."""
+    first = shipped.categories[0]
+    general = shipped.as_dict()["categories"][0]["advice"]
+    for language in taxonomy.LANGUAGES:
+        assert shipped.advise(first, language, "FR") == shipped.advise(first, language) == general[language]
 
 
 def test_severity(shipped: taxonomy.Taxonomy) -> None:
@@ -161,8 +208,8 @@ def test_phones(shipped: taxonomy.Taxonomy) -> None:
     """A number is listed once for a region, with an owner and the day it was checked."""
     places = [(phone.number, phone.region) for phone in shipped.phones]
     assert len(places) == len(set(places))
-    assert ("110", "mainland China") in places
-    assert ("18222", "Hong Kong") in places
+    assert ("110", "CN") in places
+    assert ("18222", "HK") in places
     assert all(phone.owner and phone.checked_on.year >= 2026 for phone in shipped.phones)
 
 
@@ -199,7 +246,8 @@ def test_other_file(tmp_path: Path) -> None:
     tree = load(SMALL, tmp_path)
     assert tree.version == "7.1"
     assert tree.scheme_ids == ("coin_trick",)
-    assert tree.categories[0].advice["en"] == "Stop. call 110"
+    assert tree.advise(tree.categories[0], "en") == "Stop. tell the police"
+    assert tree.advise(tree.categories[0], "en", "XX") == "Stop. call 110"
     labels = tree.crosswalks["theirs"].labels
     assert labels["trickery"] == taxonomy.Target("swindle", "coin_trick", None)
     assert labels["weather"] == taxonomy.Target(None, None, "no fraud")
@@ -225,9 +273,22 @@ def test_other_file(tmp_path: Path) -> None:
         ("id = 'coin_trick'", "id = 'swindle'", "scheme swindle: the id stands twice"),
         ("id = 'coin_trick'", "id = 'Coin'", "scheme 1: id must be lower-case"),
         ("'the coin was gone'", "'被骗了'", "scheme coin_trick: cue 1 stands elsewhere too"),
-        ("'Stop. {call}'", "'Stop. Dial 911'", "advice.en: 911 does not stand under [[phone]]"),
-        ("en = 'call 110'", "en = 'call 112'", "call.en: 112 does not stand under [[phone]]"),
-        ("owner = 'police'\n", "", "phone 1: owner is missing"),
+        ("'Stop. {call}'", "'Stop. Dial 110'", "swindle: advice.en: 110 does not belong to it"),
+        ("'Stop. {call}'", "'Stop. {evil}'", "swindle: advice.en: in braces may stand call, credit"),
+        ("'Stop. {call}'", "'Stop. {call'", "swindle: advice.en: in braces may stand call, credit"),
+        ("en = 'call 110'", "en = 'call 112'", "region XX: call.en: 112 does not belong to a [[phone]]"),
+        ("'tell the police'", "'call 110'", "region elsewhere: call.en: 110 does not belong to a [[phone]]"),
+        ("en = 'Bureau A'", "en = '{call}'", "region XX: credit.en: in braces may stand nothing"),
+        (
+            "credit = { zh-Hans = '甲', zh-Hant = '甲', en = 'Bureau A' }\n",
+            "",
+            "region XX: credit is missing",
+        ),
+        ("zh-Hant = '乙', ", "", "region XX: consumer: zh-Hant is missing"),
+        ("[region.XX]", "[region.Here]", "region Here: must be two capital letters"),
+        ("region = 'XX'", "region = 'YY'", "phone 1: 'YY' does not stand under [region]"),
+        ("[region.elsewhere]", "[region.AA]", "the file: region: elsewhere is missing"),
+        ("owner = { zh-Hans = '警察', zh-Hant = '警察', en = 'police' }\n", "", "phone 1: owner is missing"),
         ("number = '110'", "number = '1-1-0'", "phone 1: number must be digits only"),
         ("2026-01-31\n\n[[c", "'2026-01-31'\n\n[[c", "phone 1: checked_on must be a date"),
         ("2026-01-31\n\n[[c", "2026-01-31T10:00:00\n\n[[c", "phone 1: checked_on must be a date"),
@@ -251,7 +312,7 @@ def test_all_at_once(tmp_path: Path) -> None:
     """All faults of a file are told together, each once."""
     wrong = SMALL.replace("severity = 3", "severity = 0")
     wrong = wrong.replace("zh-Hant = '硬幣', ", "").replace("'coin_trick', 'w", "'none', 'w")
-    found = faults(wrong.replace("use = 'reports'", "usage = 'reports'"), tmp_path)
+    found = faults(wrong.replace("use = {", "usage = {"), tmp_path)
     assert len(found) == len(set(found)) == 5, found
 
 

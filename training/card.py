@@ -82,6 +82,14 @@ def _suites(report: dict[str, Any]) -> list[str]:
         ]
         head = ["harmless messages", "rows", "called a fraud", "the same without review"]
         parts.append(_table(head, rows))
+    if report["deletions"]:
+        rows = [
+            [language, how, f"{n[f'fall_{how}']:.3f}", f"{n[f'changed_{how}']:.3f}"]
+            for language, n in report["deletions"].items()
+            for how in ("strongest", "random")
+        ]
+        head = ["evidence: five words taken out", "which", "fall of probability", "another category"]
+        parts.append(_table(head, rows))
     rows = [
         [name, str(n["rows"]), f"{n['right_reason']:.3f}", f"{n['safe']:.3f}"]
         for name, n in report["strangers"].items()

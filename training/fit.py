@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
+from model import kernel
 from model.kernel import Fold
 from training import softmax
 from training.words import Emitted, Vocabulary, emit
@@ -39,25 +40,50 @@ class Features:
     meaning_scale: float
 
     def matrix(self, seen: Emitted) -> csr_matrix:
-        """Sparse (n_texts, n_grams + n_dimensions): idf * count / sqrt(tokens), and the meaning."""
+        """Sparse (n_texts, n_grams + n_dimensions): idf * (1 + ln(count)) / sqrt(tokens), and the meaning."""
         n_texts = seen.lengths.size
         at = np.searchsorted(self.keys, seen.keys)
         at[at == self.keys.size] = 0
         hit = self.keys[at] == seen.keys if self.keys.size else np.zeros(seen.keys.size, bool)
         rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))[hit]
         columns = at[hit]
-        values = self.idf[columns] / np.sqrt(np.maximum(seen.lengths, 1))[rows]
-        counted = csr_matrix((values.astype(np.float32), (rows, columns)), shape=(n_texts, self.keys.size))
+        ones = np.ones(rows.size, np.float32)
+        counted = csr_matrix((ones, (rows, columns)), shape=(n_texts, self.keys.size))
+        counted.sum_duplicates()
+        rows = np.repeat(np.arange(n_texts), np.diff(counted.indptr))
+        values = self.idf[counted.indices] / np.sqrt(np.maximum(seen.lengths, 1))[rows]
+        counted.data = (values * damped(counted.data)).astype(np.float32)
         meaning = self.meaning_scale * means(seen, self.vocabulary)
         return hstack([counted, csr_matrix(meaning)], format="csr", dtype=np.float32)
 
 
+def _parts(counts: np.ndarray) -> np.ndarray:
+    """What the kernel counts of each occurrence, up to the largest of `counts`."""
+    n = np.arange(int(counts.max(initial=1)))
+    return kernel.PARTS[np.minimum(n, kernel.PARTS.size - 1)]
+
+
+def damped(counts: np.ndarray) -> np.ndarray:
+    """1 + ln(count), as the kernel's parts add up to it."""
+    return np.asarray((np.cumsum(_parts(counts)) / kernel.ONE_PART)[counts.astype(np.int64) - 1])
+
+
 def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
-    """Weighted mean of the word vectors of each text, float32 (n_texts, n_dimensions)."""
+    """Weighted mean of the word vectors of each text, float32 (n_texts, n_dimensions).
+
+    A word that stands there again weighs less each time, as in the kernel.
+    """
     n_texts = seen.lengths.size
     rows = np.repeat(np.arange(n_texts), np.diff(seen.word_ends, prepend=0))
-    weights = vocabulary.weights[seen.word_rows].astype(np.float32)
-    counted = csr_matrix((weights, (rows, seen.word_rows)), shape=(n_texts, vocabulary.keys.size))
+    ones = np.ones(rows.size, np.float32)
+    counted = csr_matrix((ones, (rows, seen.word_rows)), shape=(n_texts, vocabulary.keys.size))
+    counted.sum_duplicates()
+    weights = np.arange(kernel.WEIGHT_ONE + 1)[:, None]
+    parts = (weights * _parts(counted.data) + kernel.ONE_PART // 2) // kernel.ONE_PART
+    counts = counted.data.astype(np.int64)
+    counted.data = np.cumsum(parts, axis=1)[vocabulary.weights[counted.indices], counts - 1].astype(
+        np.float32
+    )
     total = np.maximum(np.asarray(counted.sum(axis=1)), 1)
     return np.asarray((counted @ vocabulary.vectors) / total, np.float32)
 

@@ -55,21 +55,25 @@ def make(labels: Iterable[str]) -> str:
     if len(taken) < 2 * len(names):  # labels that differ in signs only, or by what schemes end in
         names = {label: f"label_{hashlib.sha256(label.encode()).hexdigest()[:8]}" for label in names}
     digest = hashlib.sha256("\n".join(sorted(names.values())).encode()).hexdigest()[:8]
-    severities, phone = shipped.load().severities, shipped.load().phones[0]
+    tree = shipped.load()
     lines = [
         "# Made from the labels of your rows. Give the categories names, advice and cues of your own and",
         "# pass this file with --taxonomy; ids must stay what they are.",
         f"version = {_string(f'own-{digest}')}",
         "[severities]",
-        *(f"{level} = {_string(meaning)}" for level, meaning in severities.items()),
-        "[call]",
-        *(f"{_string(language)} = {_string(text)}" for language, text in ADVICE.items()),
-        "[[phone]]",
-        f"number = {_string(phone.number)}\nregion = {_string(phone.region)}\nowner = {_string(phone.owner)}",
-        f"use = {_string(phone.use)}\nchecked_on = {phone.checked_on.isoformat()}",
+        *(f"{level} = {_string(meaning)}" for level, meaning in tree.severities.items()),
     ]
-    for label, name in names.items():
-        lines += _category(label, name)
+    for name, region in tree.regions.items():
+        lines += [f"[region.{name}]", f"name = {_table(region.name)}"]
+        lines += [f"{key} = {_table(phrase)}" for key, phrase in region.phrases.items()]
+    for phone in tree.phones:
+        lines += [
+            "[[phone]]", f"number = {_string(phone.number)}", f"region = {_string(phone.region)}",
+            f"owner = {_table(phone.owner)}", f"use = {_table(phone.use)}",
+            f"checked_on = {phone.checked_on.isoformat()}",
+        ]  # fmt: skip
+    for label, own in names.items():
+        lines += _category(label, own)
     lines += [
         f"[crosswalk.{CROSSWALK}]",
         f"title = 'labels as they were found'\nowner = 'you'\nchecked_on = {date(2000, 1, 1).isoformat()}",

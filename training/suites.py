@@ -1,4 +1,4 @@
-"""Suites beside the measured sets: evasion, false alarms, texts that cannot be read."""
+"""Suites beside the measured sets: evasion, false alarms, evidence, texts that cannot be read."""
 
 import random
 import tomllib
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from model.classifier import Classifier
-from training import calibrate, evade, evaluate
+from training import calibrate, evade, evaluate, words
 from training.corpora import Example
 
-N_GIBBERISH = 200
+N_GIBBERISH = 200  # texts of each made kind
+N_DELETED = 5  # words taken out of each report to see what the evidence is worth
+N_COMMON = 3000  # Chinese characters they are made of, the most frequent ones
 
 
 def evasion(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
@@ -50,6 +52,37 @@ def false_alarms(classifier: Classifier, examples: Sequence[Example]) -> dict[st
     }
 
 
+def deletions(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
+    """What deleting words does to the answer, by language: the strongest N_DELETED or as many others.
+
+    `fall_...` is the mean fall of the answered category's probability, `changed_...` the share of
+    reports that get another category.
+    """
+    found = {}
+    for language in sorted({e.language for examples in measured.values() for e in examples}):
+        texts = [e.text for examples in measured.values() for e in examples if e.language == language]
+        chances = classifier.category_probabilities(texts)
+        rows, best = np.arange(len(texts)), chances.argmax(axis=1)
+        chance = random.Random(0)
+        without: dict[str, list[str]] = {"strongest": [], "random": []}
+        for text in texts:
+            words_of = classifier.explain(text)
+            strongest = words_of.strongest(N_DELETED)
+            others = chance.sample(words_of, min(len(strongest), len(words_of)))
+            for name, chosen in (("strongest", strongest), ("random", others)):
+                left = list(text)
+                for word in chosen:
+                    left[word.start : word.end] = " " * (word.end - word.start)
+                without[name].append("".join(left))
+        after = {name: classifier.category_probabilities(left) for name, left in without.items()}
+        found[language] = {
+            "rows": len(texts),
+            **{f"fall_{n}": float((chances - a)[rows, best].mean()) for n, a in after.items()},
+            **{f"changed_{n}": float((a.argmax(axis=1) != best).mean()) for n, a in after.items()},
+        }
+    return found
+
+
 def strangers(classifier: Classifier) -> dict[str, dict[str, float]]:
     """Texts that cannot be read, by the reason that must be given: share that gets it, and how many.
 
@@ -58,6 +91,10 @@ def strangers(classifier: Classifier) -> dict[str, dict[str, float]]:
     lists = tomllib.loads(Path(__file__).with_name("strangers.toml").read_text("utf-8"))
     chance = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
+    common = words.common_characters(N_COMMON)
+    chinese = ["".join(chance.choices(common, k=chance.randint(11, 60))) for _ in range(N_GIBBERISH)]
+    repeated = [chance.choice(common) * chance.randint(11, 40) for _ in range(N_GIBBERISH)]
+    digits = [str(chance.randrange(10**10, 10**18)) for _ in range(N_GIBBERISH)]
     gibberish = [
         " ".join("".join(chance.choices(letters, k=chance.randint(4, 10))) for _ in range(12))
         for _ in range(N_GIBBERISH)
@@ -67,12 +104,20 @@ def strangers(classifier: Classifier) -> dict[str, dict[str, float]]:
         f"{''.join(chance.choices(letters + '0123456789', k=6))}"
         for _ in range(N_GIBBERISH)
     ]
+    mails = [
+        f"{''.join(chance.choices(letters, k=7))}@{chance.choice(['gmail', 'outlook', 'qq'])}.com"
+        for _ in range(N_GIBBERISH)
+    ]
     found = {}
     for name, reason, texts in (
         ("other language", "other_language", lists["other_language"]),
         ("10 characters or fewer", "too_short", lists["too_short"]),
         ("gibberish", "unknown_words", gibberish),
-        ("a lone address", "unknown_words", urls),
+        ("Chinese characters by chance", "unknown_words", chinese),
+        ("one Chinese character again and again", "unknown_words", repeated),
+        ("digits", "unknown_words", digits),
+        ("a lone web address", "unknown_words", urls),
+        ("a lone mail address", "unknown_words", mails),
     ):
         predictions = classifier.classify(texts)
         found[name] = {
@@ -90,5 +135,6 @@ def report(
     return {
         "evasion": evasion(classifier, measured),
         "false_alarms": {name: false_alarms(classifier, rows) for name, rows in messages.items()},
+        "deletions": deletions(classifier, measured),
         "strangers": strangers(classifier),
     }

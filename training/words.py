@@ -18,9 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import stopwordsiso
 from joblib import Parallel, delayed
 
 from model import kernel
@@ -34,6 +36,11 @@ ENOUGH = 1e-3  # the `a` of a word's weight
 COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
 # A word so common in English, or in so many of our reports, is no sign of another language.
 COMMON_SHARE, COMMON_TEXTS = 3e-5, 4
+# Languages in Latin letters whose small words tell that a text is in none that the model reads.
+STOP_WORDS = (
+    "af", "ca", "cs", "da", "de", "es", "et", "fi", "fr", "hr", "hu", "id", "it", "lt", "lv",
+    "ms", "nl", "no", "pl", "pt", "ro", "sk", "sl", "sv", "sw", "tl", "tr", "vi",
+)  # fmt: skip
 LEAST_SHARE = 1e-8  # of a word that its list has hardly seen
 
 
@@ -53,12 +60,14 @@ class Vocabulary:
         return Words(kernel.index(self.keys), none, self.log_frequencies, self.weights)
 
 
-def folded(text: str, fold: Fold) -> str:
-    """The text after the fold, marks that vanish left out."""
-    codes = encode([text])[0]
-    codes = codes[codes < fold.kinds.size]
-    codes = codes[fold.kinds[codes] != kernel.NOTHING]
-    return fold.targets[codes].astype("<u4").tobytes().decode("utf-32-le", "replace")
+def folded(texts: Sequence[str], fold: Fold) -> list[str]:
+    """The texts after the fold, marks that vanish left out; all at once, for there are 432,000 words."""
+    codes, offsets = encode(texts)
+    kept = codes < fold.kinds.size
+    kept[kept] = fold.kinds[codes[kept]] != kernel.NOTHING
+    whole = fold.targets[codes[kept]].astype("<u4").tobytes().decode("utf-32-le", "replace")
+    ends = np.append(0, np.cumsum(kept))[offsets].tolist()
+    return [whole[start:end] for start, end in pairwise(ends)]
 
 
 @cache
@@ -77,6 +86,12 @@ def _lists() -> tuple[dict[str, float], dict[str, float]]:
         {word: count / totals[0] for word, count in chinese.items()},
         {word: count / totals[1] for word, count in english.items()},
     )
+
+
+def common_characters(most: int) -> list[str]:
+    """The most frequent Chinese characters that are words by themselves."""
+    known = _lists()[0]
+    return sorted((word for word in known if len(word) == 1), key=lambda w: (-known[w], w))[:most]
 
 
 def _coined(runs: Sequence[str], known: dict[str, float]) -> dict[str, float]:
@@ -103,9 +118,9 @@ def _coined(runs: Sequence[str], known: dict[str, float]) -> dict[str, float]:
 def choose(texts: Sequence[str], fold: Fold) -> tuple[list[str], np.ndarray]:
     """The vocabulary for a corpus: words and their relative frequencies (n_words,)."""
     chinese, english = (
-        {folded(word, fold): share for word, share in reversed(known.items())} for known in _lists()
+        dict(zip(folded([*known][::-1], fold), [*known.values()][::-1], strict=True)) for known in _lists()
     )
-    plain_texts = [folded(text, fold) for text in texts]
+    plain_texts = folded(texts, fold)
     runs = [run for plain in plain_texts for run in re.findall(r"[㐀-鿿]+", plain)]
     coined = _coined(runs, chinese)
     counts: Counter[str] = Counter()
@@ -173,15 +188,22 @@ def make(texts: Sequence[str], fold: Fold) -> Vocabulary:
 
 
 def _foreign(texts: Sequence[str], fold: Fold) -> list[str]:
-    """Words of other languages in Latin letters that neither English nor our reports use."""
+    """Words of other languages in Latin letters that neither English nor our reports use.
+
+    stopwordsiso's lists (MIT) give the small words, `languages.toml` those that reports are made of.
+    """
     lists = tomllib.loads(Path(__file__).with_name("languages.toml").read_text("utf-8"))
+    known = {word for words in lists.values() for word in words.split()}
+    for language in STOP_WORDS:
+        for phrase in folded([*stopwordsiso.stopwords(language)], fold):
+            known |= set(re.findall(r"[a-z]+", phrase))
     spread: Counter[str] = Counter()
-    for text in texts:
-        spread.update(set(re.findall(r"[a-z]+", folded(text, fold))))
+    for text in folded(texts, fold):
+        spread.update(set(re.findall(r"[a-z]+", text)))
     english = _lists()[1]
     return sorted(
         word
-        for word in {word for known in lists.values() for word in known.split()}
+        for word in known
         if english.get(word, 0) < COMMON_SHARE and spread[word] < COMMON_TEXTS and len(word) > 1
     )
 

@@ -1,0 +1,46 @@
+"""What the commands share: settings, the store, who runs them, and how they refuse."""
+
+import getpass
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from service import settings
+from service.database import Database, DatabaseError
+from service.settings import Settings
+
+UNUSABLE = 2  # exit code: settings, model, database or address cannot be used
+
+
+def actor() -> str:
+    """Who runs a command, for the audit."""
+    try:
+        return f"command:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name, as in an image
+        return f"command:{os.getuid()}"
+
+
+def load_settings() -> Settings:
+    """The settings; ends the process where one is wrong."""
+    try:
+        return settings.load()
+    except settings.SettingsError as error:
+        refuse(error.code, str(error))
+
+
+def open_database() -> Database:
+    """The store that RUSE_DATABASE names, up to date; ends the process where it cannot be used."""
+    try:
+        database = Database(load_settings().database)
+        database.migrate()
+    except DatabaseError as error:
+        refuse(error.code, str(error))
+    return database
+
+
+def refuse(code: str, message: str) -> NoReturn:
+    """Ends the process with what is wrong on standard error."""
+    print(f"{code}: {message}", file=sys.stderr)
+    raise typer.Exit(UNUSABLE)

@@ -1,0 +1,221 @@
+"""Worker processes: chunks are handed out, and what is finished is put in its place.
+
+Only the parent renames and notes: a worker that outlives it can change nothing. Workers are loky's,
+joblib's processes; one that is killed takes the pool with it, and another pool does what was in hand.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from joblib.externals.loky import ProcessPoolExecutor
+
+from model import ModelError
+from service import arrow
+from service.diff import Diff
+from service.files import BadFile, Chunk, File, Options, format_of, number_rows
+from service.labels import RelabelError
+from service.manifest import Manifest
+
+MOST_DEATHS = 5  # of pools in a row, without a chunk finished in between
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be relabelled into which folder; `models` is the folder of one model."""
+
+    source: Path
+    target: Path
+    models: Path
+    options: Options = field(default_factory=Options)
+    workers: int = 1
+    restart: bool = False
+
+
+@dataclass
+class Progress:
+    """How far a job is; bytes are those of the input. `skipped` were done by an earlier run."""
+
+    bytes: int
+    done: int = 0
+    rows: int = 0
+    parts: int = 0
+    skipped: int = 0
+    errors: int = 0
+    bad: dict[str, str] = field(default_factory=dict)
+
+
+class Stopped(Exception):
+    """The job was told to stop; the same job goes on where it was."""
+
+
+class Crew:
+    """Worker processes and the chunks that they have in hand."""
+
+    def __init__(
+        self,
+        job: Job,
+        sha256: str,
+        manifest: Manifest,
+        progress: Progress,
+        watch: Callable[[Progress], None],
+        goes_on: Callable[[], bool],
+    ) -> None:
+        self._job, self._sha256, self._manifest = job, sha256, manifest
+        self._progress, self._watch, self._goes_on = progress, watch, goes_on
+        self._bad: set[int] = set()
+        self._pool: ProcessPoolExecutor | None = None
+        self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
+        self._deaths = 0
+
+    def work(self, files: list[File]) -> None:
+        """Until every chunk is done."""
+        try:
+            good = [file for file in files if file.name not in self._progress.bad]
+            for chunk in (chunk for file in good for chunk in self._chunks(file)):
+                self._submit(chunk)
+                while len(self._hands) >= 2 * self._job.workers:
+                    self._collect()
+            while self._hands:
+                self._collect()
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(wait=True, kill_workers=True)
+            for _, written in self._hands.values():
+                written.unlink(missing_ok=True)
+
+    def _chunks(self, file: File) -> Iterator[Chunk]:
+        """What of a file is to be done."""
+        work = format_of(file)
+        try:
+            for chunk in work.chunks(file, self._job.options):
+                if file.number in self._bad:
+                    return
+                if self._manifest.has(chunk.part(work.suffix(file))):
+                    self._progress.done += chunk.weight
+                    self._progress.skipped += chunk.weight
+                else:
+                    yield chunk
+        except BadFile as error:
+            self._spoil(file, str(error))
+
+    def _submit(self, chunk: Chunk) -> None:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._job.workers,
+                initializer=_settle,
+                initargs=(os.getpid(),),
+                env=dict.fromkeys(_THREADS, "1"),
+            )
+        part = chunk.part(format_of(chunk.file).suffix(chunk.file))
+        place = self._job.target / part
+        written = place.with_name(f".{place.name}.{os.getpid()}.new")
+        try:
+            future = self._pool.submit(do, chunk, self._job, self._sha256, written)
+        except BrokenProcessPool:
+            self._begin_again([chunk])
+        else:
+            self._hands[future] = (chunk, written)
+
+    def _collect(self) -> None:
+        """Waits for a chunk, and puts what is finished in its place."""
+        finished, _ = wait(self._hands, timeout=0.5, return_when=FIRST_COMPLETED)
+        if not self._goes_on():
+            raise Stopped
+        lost = []
+        for future in finished:
+            chunk, written = self._hands.pop(future)
+            try:
+                diff = future.result()
+            except BrokenProcessPool:
+                lost.append(chunk)
+                continue
+            except BadFile as error:
+                self._spoil(chunk.file, str(error))
+                continue
+            if chunk.file.number in self._bad:
+                written.unlink(missing_ok=True)
+                continue
+            self._manifest.finish(chunk, chunk.part(format_of(chunk.file).suffix(chunk.file)), written, diff)
+            self._deaths = 0
+            self._progress.done += chunk.weight
+            self._progress.rows += diff["rows"]
+            self._progress.errors += sum(diff["errors"].values())
+            self._progress.parts = self._manifest.parts
+            self._watch(self._progress)
+        if lost:
+            self._begin_again(lost)
+
+    def _begin_again(self, lost: list[Chunk]) -> None:
+        """A worker was killed, and the pool with it: another one does what was in hand."""
+        self._deaths += 1
+        if self._deaths > MOST_DEATHS:
+            raise RelabelError(
+                "workers_died",
+                "worker processes die again and again, perhaps for want of memory; what is done is kept, "
+                "try again with fewer --workers or a smaller --chunk and --restart",
+            )
+        lost += [chunk for chunk, _ in self._hands.values()]
+        self._hands.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+        for chunk in lost:
+            self._submit(chunk)
+
+    def _spoil(self, file: File, reason: str) -> None:
+        self._bad.add(file.number)
+        drop(self._manifest, self._progress, file, reason)
+        self._watch(self._progress)
+
+
+def drop(manifest: Manifest, progress: Progress, file: File, reason: str) -> None:
+    """Notes that a file is bad."""
+    progress.bad[file.name] = reason
+    manifest.drop(file.number, reason)
+
+
+def _settle(parent: int) -> None:
+    """Makes a process a worker: one thread, deaf to Ctrl-C, gone when its parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.3)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def do(chunk: Chunk, job: Job, sha256: str, written: Path) -> dict[str, Any]:
+    """A worker's work: the part, written and safe on the disk; what it adds to the diff."""
+    classifier = arrow.load(job.models)
+    if classifier.manifest.sha256 != sha256:
+        raise RelabelError("model_changed", f"{job.models}: holds another model than when the job began")
+    diff = Diff()
+    written.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        format_of(chunk.file).relabel(chunk, job.options, classifier, written, diff)
+        with written.open("rb") as file:
+            os.fsync(file.fileno())
+    except (BadFile, RelabelError, ModelError, OSError):
+        written.unlink(missing_ok=True)
+        raise
+    except Exception as error:  # its message might quote a text
+        from service.guard import describe  # which brings what serves HTTP
+
+        written.unlink(missing_ok=True)
+        raise RelabelError("internal_error", f"{chunk.file.name}: {describe(error)}") from None
+    number_rows(diff, chunk.file, job.options)
+    return diff.as_dict()
