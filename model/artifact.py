@@ -203,7 +203,6 @@ def _check(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> 
         starts = arrays["fold_starts"].astype(np.int64)
         expected = {
             "gram_rows": (grams, columns),
-            "word_rows": (words, columns),
             "gram_scale": (columns,),
             "word_scale": (columns,),
             "word_log_frequencies": (words,),
@@ -211,6 +210,13 @@ def _check(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> 
             "fold_targets": arrays["fold_sources"].shape,
             "fold_kinds": starts.shape,
         }
+        heard = len(arrays["word_rows"])  # words of other languages, at the end, have none
+        if arrays["word_rows"].shape != (heard, columns) or heard > words:
+            faults.append(
+                f"word_rows has shape {arrays['word_rows'].shape}, not ({words} at most, {columns})"
+            )
+        elif arrays["word_weights"][heard:].any():
+            faults.append("word_weights gives a weight to a word without a row")
         faults += [
             f"{name} has shape {arrays[name].shape}, not {shape}"
             for name, shape in expected.items()

@@ -16,8 +16,8 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 import model
+from service import copies, history, server, settings, telemetry
 from service import database as databases
-from service import history, server, settings, telemetry
 from service.app import create_app
 from service.commands import actor, load_settings, open_database, refuse
 from service.database import Database, DatabaseError
@@ -198,7 +198,7 @@ def backup(
     """Copy the whole store into one file while the service goes on; works for PostgreSQL too."""
     database = open_database()
     try:
-        counts = databases.backup(database, target)
+        counts = copies.backup(database, target)
     except (DatabaseError, SQLAlchemyError, OSError) as error:
         refuse("backup_failed", str(error) if isinstance(error, DatabaseError) else databases.reason(error))
     print(f"{counts['reports']} reports in {target}", file=sys.stderr)
@@ -211,7 +211,7 @@ def restore(
     """Fill the empty store that RUSE_DATABASE names from a backup; also from one kind to the other."""
     chosen = load_settings()
     try:
-        counts = databases.restore(source, Database(chosen.database))
+        counts = copies.restore(source, Database(chosen.database))
     except (DatabaseError, SQLAlchemyError) as error:
         refuse("restore_failed", str(error) if isinstance(error, DatabaseError) else databases.reason(error))
     print(f"{counts['reports']} reports restored", file=sys.stderr)

@@ -8,8 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import database as databases
-from service import tables
+from service import copies, tables
 from service.database import HEAD, Database, DatabaseError
 from service.desk import Desk, NewReview
 from service.store import Filters, NewReport, Store
@@ -36,6 +35,8 @@ def test_an_older_store_is_brought_up_to_date(kind: str, tmp_path: Path) -> None
     with opened(kind, tmp_path) as database:
         kept = add(Store(database), "stays")
         with database.writing() as connection:
+            for table in ("replaced", "staged", "relabels"):
+                connection.execute(sa.text(f"DROP TABLE {table}"))
             for name in ("reports_erased", "reports_by_erasure"):
                 connection.execute(sa.text(f"DROP INDEX {name}"))
             connection.execute(sa.update(tables.version).values(version_num="0001"))
@@ -44,6 +45,7 @@ def test_an_older_store_is_brought_up_to_date(kind: str, tmp_path: Path) -> None
         assert Store(database).get(kept["id"])["text"] == "stays"
         with database.engine.connect() as connection:
             assert "reports_erased" in {i["name"] for i in sa.inspect(connection).get_indexes("reports")}
+            assert {"replaced", "staged", "relabels"} <= set(sa.inspect(connection).get_table_names())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +66,7 @@ def test_a_backup_restores_everywhere(kind: str, tmp_path: Path) -> None:
         for n in range(30):
             add(store, f"report {n}", f"key {n}", received_at=n)
         desk.review(store.page(Filters(), 1)[0][0]["id"], NewReview("romance", "ann"), "key")
-        counts = databases.backup(database, tmp_path / "backup")
+        counts = copies.backup(database, tmp_path / "backup")
         assert (counts["reports"], counts["reviews"], counts["audit"]) == (30, 1, 1)
         whole = store.page(Filters(), 99), store.audit_trail()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("backup.")]
@@ -73,11 +75,11 @@ def test_a_backup_restores_everywhere(kind: str, tmp_path: Path) -> None:
         home.mkdir()
         with database_url(other, home) as url:
             target = Database(url)
-            databases.restore(tmp_path / "backup", target)
+            copies.restore(tmp_path / "backup", target)
             again = Store(target)
             assert (again.page(Filters(), 99), again.audit_trail()) == whole
             with pytest.raises(DatabaseError, match="not empty"):
-                databases.restore(tmp_path / "backup", target)
+                copies.restore(tmp_path / "backup", target)
             target.close()
 
 
@@ -119,7 +121,7 @@ def test_files_are_private(tmp_path: Path) -> None:
     """Nobody else on the machine may read the store, its log of changes or a backup."""
     with opened("sqlite", tmp_path) as database:
         add(Store(database), "a")
-        databases.backup(database, tmp_path / "backup")
+        copies.backup(database, tmp_path / "backup")
         modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()}
     assert len(modes) >= 3
     assert set(modes.values()) == {0}, modes

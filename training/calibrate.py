@@ -24,8 +24,9 @@ CANDIDATES = 0.90  # share of each category's reports whose set of candidates mu
 HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
 NEAR_DOMAIN = ("consumer_dispute", "genuine_service", "harassment_abuse", "fraud_advice")
 # What an error costs. "Not a fraud" is answered only where being wrong costs less than a review
-# of a false alarm would: from a probability of missed / (missed + false) on.
-COSTS = {"missed_fraud": 4.0, "false_alarm": 1.0}
+# of a false alarm would: from a probability of missed / (missed + false) on. No category is answered
+# where being wrong is likely to cost more than having a person look: below wrong / (wrong + review).
+COSTS = {"missed_fraud": 4.0, "false_alarm": 1.0, "wrong_answer": 1.5, "review": 1.0}
 NEVER = 2.0  # a threshold that no probability reaches
 
 
@@ -162,7 +163,8 @@ def calibrate(
     chances = categories[np.arange(len(answers)), answers]
     right = (answers == truths) | (answers == seconds)
     kept = promises(chances, right, answers, names)
-    thresholds = {name: kept[name].threshold for name in names}
+    floor = costs["wrong_answer"] / (costs["wrong_answer"] + costs["review"])
+    thresholds = {name: max(kept[name].threshold, floor) for name in names}
     if HARMLESS in names:
         least = costs["missed_fraud"] / (costs["missed_fraud"] + costs["false_alarm"])
         thresholds[HARMLESS] = max(thresholds[HARMLESS], least)

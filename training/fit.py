@@ -131,7 +131,9 @@ class Fitted:
         grams = self.weights[:n_grams] * self.features.idf[:, None]
         meanings = self.features.meaning_scale * (vocabulary.vectors @ self.weights[n_grams:])
         gram_rows, gram_scale = quantise(_pad(grams))
-        word_rows, word_scale = quantise(_pad(meanings))
+        # The words of other languages stand at the end, weigh nothing and need no row.
+        n_heard = int(np.flatnonzero(vocabulary.weights).max(initial=-1)) + 1
+        word_rows, word_scale = quantise(_pad(meanings[:n_heard]))
         return {
             "gram_keys": self.features.keys,
             "gram_rows": gram_rows,
