@@ -1,5 +1,7 @@
 """The contest: scikit-learn's figures, paired differences, what only one model can know."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -72,3 +74,11 @@ def test_rows_that_the_champion_did_not_answer_stay_out_of_the_difference(
     overall = contest.report({"set": answers(true, true, old)}, classifier, classifier)["overall"]
     assert overall["rows"] == 40
     assert overall["difference"]["rows"] == 30
+
+
+def test_near_domain_cases_are_counted(classifier: model.Classifier) -> None:
+    """Harmless cases that are told like frauds are counted for each model that answered them."""
+    a = answers(["not_fraud"] * 4, ["not_fraud"] * 3 + ["romance"], ["romance", None, "not_fraud", None])
+    rows = [replace(e, scheme="consumer_dispute") for e in a.examples]
+    found = contest.report({"set": replace(a, examples=rows)}, classifier, classifier)["near_domain"]
+    assert found == {"challenger": {"rows": 4, "right": 3}, "champion": {"rows": 2, "right": 1}}
