@@ -53,6 +53,8 @@ def run(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert model_main(words[3:]) == 0
     elif words[:4] == ["python", "-m", "service", "export"]:
         assert not cli(words[3:], standalone_mode=False)
+    elif words[:4] == ["python", "-m", "service", "relabel"]:
+        assert not cli([*words[3:], "--workers", "1"], standalone_mode=False)
     elif words[:4] == ["python", "-m", "service", "serve"]:
         with serving(model.load("models")) as client:
             assert client.post("/v1/classify", json={"text": "a fee"}).status_code == 200
@@ -84,9 +86,9 @@ def test_your_own_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """A table of labels becomes a model with one command, which classifies, serves and is retrained."""
-    lines = ["narrative,kind"]
-    lines += [f"{t},{'Loan, upfront' if k == KINDS[0] else k}" for k in KINDS[1:] for t in stories(k, 40)]
-    lines += [f'{text},"Loan, upfront"' for text in stories(KINDS[0], 40)]
+    lines = ["case,narrative,kind"]
+    lines += [f"7,{t},{'Loan, upfront' if k == KINDS[0] else k}" for k in KINDS[1:] for t in stories(k, 40)]
+    lines += [f'8,{text},"Loan, upfront"' for text in stories(KINDS[0], 40)]
     (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
     run(
         *block("--only-mine --data mine.csv --text-column narrative --label-column kind --models"),
@@ -95,6 +97,10 @@ def test_your_own_labels(
     )
     for line in block("service serve"):
         run(line, tmp_path, monkeypatch)
+    run(*block("relabel mine.csv"), tmp_path, monkeypatch)
+    again = json.loads((tmp_path / "relabelled" / "_ruse" / "report.json").read_text())
+    assert again["rows"] == 120
+    assert again["changed"] < 12
     first = promote.current(tmp_path / "models")
     said = capsys.readouterr().out
     assert '"category": "loan_upfront"' in said
@@ -133,6 +139,14 @@ def test_a_new_scheme_in_an_afternoon(
     for line in block("--data new.jsonl"):
         run(line, tmp_path, monkeypatch)
     assert promote.current(tmp_path / "models") != before
+    with (tmp_path / "ours.jsonl").open("a") as file:  # cases of the new scheme under an old name
+        file.writelines(
+            json.dumps({"text": t, "scheme": "parcel_case"}) + "\n" for t in stories("deepfake_call", 9, 5)
+        )
+    run(*block("relabel ours.jsonl"), tmp_path, monkeypatch)
+    again = json.loads((tmp_path / "again" / "_ruse" / "report.json").read_text())
+    moved = [e["rows"] for e in again["flow"] if (e["old"], e["new"]) == ("parcel_case", "deepfake_call")]
+    assert moved == [9]
     assert '"scheme": "deepfake_call"' in capsys.readouterr().out
     (report,) = (tmp_path / "models" / str(promote.current(tmp_path / "models"))).glob("report.json")
     judged = json.loads(report.read_text())["contest"]["new_schemes"]["deepfake_call"]

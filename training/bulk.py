@@ -1,8 +1,9 @@
 """The fit of more rows than scikit-learn or a matrix of their copies could hold: half a million.
 
 Words, n-grams and first weights come from an even sample of the rows; then the same loss as in
-`training.softmax` falls over all rows. The n-grams of a row are column numbers only (the value of each
-is its idf over the root of the row's tokens), and every pass goes through each row once.
+`training.softmax` falls over all rows. The n-grams of a row are column numbers, each with the part that
+this occurrence counts (a byte); the rest of its value, idf and the root of the row's tokens, is multiplied
+in on the way, and every pass goes through each row once.
 """
 
 from collections import Counter
@@ -31,13 +32,17 @@ class Packed:
 
     ends: np.ndarray  # int64 (n_rows + 1,): where each row's columns are
     columns: np.ndarray  # int32: n-grams of all rows, one after the other
-    share: np.ndarray  # float32 (n_rows,): 1 / sqrt(tokens)
+    parts: np.ndarray  # uint8: what each counts, in sixteenths; see `kernel.PARTS`
+    share: np.ndarray  # float32 (n_rows,): 1 / (16 sqrt(tokens))
     meaning: np.ndarray  # float32 (n_rows, n_dimensions), scaled
 
 
 @njit(nogil=True, cache=True)
-def _columns(keys, ends, slots, found, kept):
-    """Write the columns of the known n-grams; return how many. `kept` (n_rows,) counts each row's."""
+def _columns(keys, ends, slots, counts, found, parts, kept):
+    """Write the columns of the known n-grams and their parts; return how many.
+
+    `kept` (n_rows,) counts each row's; `counts` (n_grams,) is all zero before and after.
+    """
     m = 0
     first = 0
     for i in range(ends.size):
@@ -46,14 +51,17 @@ def _columns(keys, ends, slots, found, kept):
             row = kernel._look_up(keys[at], slots)
             if row >= 0:
                 found[m] = row
+                parts[m] = kernel._part(row, counts)
                 m += 1
+        for at in range(before, m):
+            counts[found[at]] = np.uint8(0)
         kept[i] = m - before
         first = ends[i]
     return m
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=softmax.FAST)
-def _pass(ends, columns, share, weights, bias, targets, importance, scores, gradients, losses):
+def _pass(ends, columns, parts_of, share, weights, bias, targets, importance, scores, gradients, losses):
     """One pass: scores (n, k) hold the meaning's part and become weight * (softmax - target);
     gradients (parts, n_grams, k) are added to; losses (parts,) filled."""
     n, k = scores.shape
@@ -66,8 +74,9 @@ def _pass(ends, columns, share, weights, bias, targets, importance, scores, grad
                 row[c] = 0
             for at in range(ends[i], ends[i + 1]):
                 j = columns[at]
+                part = np.float32(parts_of[at])
                 for c in range(k):
-                    row[c] += weights[j, c]
+                    row[c] += part * weights[j, c]
             highest = np.float32(-1e30)
             for c in range(k):
                 row[c] = row[c] * share[i] + scores[i, c] + bias[c]
@@ -86,8 +95,9 @@ def _pass(ends, columns, share, weights, bias, targets, importance, scores, grad
                 row[c] = row[c] * share[i]
             for at in range(ends[i], ends[i + 1]):
                 j = columns[at]
+                part = np.float32(parts_of[at])
                 for c in range(k):
-                    gradients[p, j, c] += row[c]
+                    gradients[p, j, c] += part * row[c]
         losses[p] = total_loss
 
 
@@ -121,26 +131,33 @@ def pack(
     ends = np.zeros(len(texts) + 1, np.int64)
     share = np.empty(len(texts), np.float32)
     meaning = np.empty((len(texts), features.vocabulary.vectors.shape[1]), np.float32)
-    parts = []
+    counts = np.zeros(features.keys.size, np.uint8)
+    columns, shares_of = [], []
     for start in range(0, len(texts), CHUNK):
         seen = words.emit(texts[start : start + CHUNK], table, known)
         stop = start + seen.lengths.size
-        found = np.empty(seen.keys.size, np.int32)
+        found, of = np.empty(seen.keys.size, np.int32), np.empty(seen.keys.size, np.uint8)
         kept = np.empty(seen.lengths.size, np.int64)
-        m = _columns(seen.keys, seen.key_ends, slots, found, kept)
-        parts.append(found[:m].copy())
+        m = _columns(seen.keys, seen.key_ends, slots, counts, found, of, kept)
+        columns.append(found[:m].copy())
+        shares_of.append(of[:m].copy())
         ends[start + 1 : stop + 1] = kept
-        share[start:stop] = 1 / np.sqrt(np.maximum(seen.lengths, 1))
+        share[start:stop] = 1 / (kernel.ONE_PART * np.sqrt(np.maximum(seen.lengths, 1)))
         meaning[start:stop] = features.meaning_scale * fit.means(seen, features.vocabulary)
         move(stop)
     np.cumsum(ends, out=ends)
-    columns = np.empty(ends[-1], np.int32)
+    return Packed(ends, _joined(columns, np.int32), _joined(shares_of, np.uint8), share, meaning)
+
+
+def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
+    """The parts as one array; each is freed once it is copied."""
+    whole = np.empty(sum(part.size for part in parts), kind)
     at = 0
-    while parts:  # freed one by one
+    while parts:
         part = parts.pop(0)
-        columns[at : at + part.size] = part
+        whole[at : at + part.size] = part
         at += part.size
-    return Packed(ends, columns, share, meaning)
+    return whole
 
 
 def descend(
@@ -174,8 +191,8 @@ def descend(
         np.matmul(rows.meaning, now[n_grams:], out=scores)
         gradients[:] = 0
         _pass(
-            rows.ends, rows.columns, rows.share, scale * now[:n_grams], point[size:], targets, relative,
-            scores, gradients, losses,
+            rows.ends, rows.columns, rows.parts, rows.share, scale * now[:n_grams], point[size:], targets,
+            relative, scores, gradients, losses,
         )  # fmt: skip
         slope = np.empty_like(point)
         slope[: n_grams * k] = (scale * gradients.sum(axis=0)).ravel()

@@ -95,6 +95,7 @@ def report(
         (row[1].category, row[3]) for row in rows if row[3] not in (row[1].category, row[1].second)
     ).most_common(40)
     found["new_schemes"] = _new_schemes(sets, challenger, champion)
+    found["near_domain"] = _near_domain(sets)
     found["speed"] = speed([row[1].text for row in rows], challenger, champion)
     return found
 
@@ -214,6 +215,19 @@ def _new_schemes(
             if example.scheme in new:
                 found[example.scheme]["rows"] += 1
                 found[example.scheme]["right"] += scheme == example.scheme
+    return found
+
+
+def _near_domain(sets: Mapping[str, Answers]) -> dict[str, dict[str, int]]:
+    """Harmless cases that are told like frauds: how many each model calls harmless, of those it answered."""
+    found = {who: {"rows": 0, "right": 0} for who in ("challenger", "champion")}
+    for a in sets.values():
+        for example, *said in zip(a.examples, a.challenger, a.champion, strict=True):
+            if example.scheme in calibrate.NEAR_DOMAIN:
+                for who, answer in zip(found, said, strict=True):
+                    if answer is not None:
+                        found[who]["rows"] += 1
+                        found[who]["right"] += answer == calibrate.HARMLESS
     return found
 
 

@@ -87,7 +87,10 @@ def page(known: Mapping[str, Any]) -> str:
             )
         )
     parts += ["<h2>The promise: right of what was answered</h2>", _promise(contest["promise"])]
-    parts += ["<h2>Suites</h2>", *_suites(known["suites"]), "<h2>Speed and size</h2>"]
+    parts += ["<h2>Suites</h2>", *_suites(known["suites"])]
+    near = [f"{who}: {n['right']} of {n['rows']}" for who, n in contest["near_domain"].items() if n["rows"]]
+    parts.append(f"<p>Harmless cases told like frauds, called harmless: {', '.join(near) or 'none'}.</p>")
+    parts.append("<h2>Speed and size</h2>")
     speed = contest["speed"]
     parts.append(
         _table(
