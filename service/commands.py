@@ -30,10 +30,10 @@ def load_settings() -> Settings:
         refuse(error.code, str(error))
 
 
-def open_database() -> Database:
+def open_database(durable: bool = True) -> Database:
     """The store that RUSE_DATABASE names, up to date; ends the process where it cannot be used."""
     try:
-        database = Database(load_settings().database)
+        database = Database(load_settings().database, durable=durable)
         database.migrate()
     except DatabaseError as error:
         refuse(error.code, str(error))

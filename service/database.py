@@ -27,6 +27,7 @@ from service import tables
 HEAD = "0003"  # the newest migration
 _EPOCH = 1_577_836_800  # 2020, in seconds since 1970: a number in SQLite's file has 31 bits
 PATIENCE = 500  # milliseconds that the log of changes waits for its readers, while nobody can write
+STEP = 0.002  # seconds between looks whether others still write
 WAIT = 15  # seconds that a writer waits for its turn, and a request for a connection
 
 
@@ -37,9 +38,13 @@ class DatabaseError(Exception):
 
 
 class Database:
-    """A database by URL; nothing connects before the first use. Threads may share it."""
+    """A database by URL; nothing connects before the first use. Threads may share it.
 
-    def __init__(self, url: str, connections: int = 8) -> None:
+    What is written into SQLite through one that is not `durable` may go with the power, though never
+    half of it.
+    """
+
+    def __init__(self, url: str, connections: int = 8, durable: bool = True) -> None:
         try:
             self.url = make_url(url)
         except ArgumentError:
@@ -52,6 +57,7 @@ class Database:
         if self.is_sqlite and self.url.database in (None, "", ":memory:"):
             raise DatabaseError("the database must be a file: sqlite:///ruse.sqlite3")
         self._turn = threading.Lock()
+        self._level = "FULL" if durable else "NORMAL"
         options: dict[str, Any] = {"poolclass": QueuePool, "pool_size": connections, "pool_timeout": WAIT}
         options |= {"json_serializer": as_json, "json_deserializer": orjson.loads}
         # hide_parameters: an error must not carry a text.
@@ -79,7 +85,7 @@ class Database:
         connection = sqlite3.connect(
             name, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False
         )
-        for pragma in ("synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        for pragma in (f"synchronous={self._level}", "secure_delete=ON", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -220,8 +226,10 @@ class Database:
 def _make_sqlite_safe(engine: Engine, path: Path) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get("writes"):
+            _begin_to_write(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     @event.listens_for(engine, "connect")
     def connect(_: Any, record: Any) -> None:
@@ -232,6 +240,26 @@ def _make_sqlite_safe(engine: Engine, path: Path) -> None:
         # A file that was moved away can still be written to, and all of that would be lost.
         if record.info["file"] != _identity(path):
             raise DisconnectionError
+
+
+def _begin_to_write(connection: Connection) -> None:
+    """Waits for the other processes that write. SQLite itself would look only ten times a second."""
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    deadline = time.monotonic() + WAIT
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(STEP)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # so that the error is one of SQLAlchemy
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={WAIT * 1000}")
 
 
 def as_json(value: Any) -> str:

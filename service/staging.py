@@ -20,7 +20,7 @@ from service.jobs import Jobs
 
 log = logging.getLogger("ruse.relabel")
 
-PAGE = 250  # rows of one transaction: others may write again after some milliseconds
+PAGE = 100  # rows of one transaction: others may write again after some milliseconds
 INTERVAL = 10.0  # seconds between lines of the log
 
 

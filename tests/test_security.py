@@ -34,6 +34,12 @@ NEEDS = {
     ("PUT", "/v1/reports/{id}/review"): "review",
     ("GET", "/v1/queue"): "review",
     ("POST", "/v1/model/reload"): "admin",
+    ("POST", "/v1/relabels"): "admin",
+    ("GET", "/v1/relabels"): "admin",
+    ("GET", "/v1/relabels/{id}"): "admin",
+    ("POST", "/v1/relabels/{id}/approve"): "admin",
+    ("POST", "/v1/relabels/{id}/revert"): "admin",
+    ("POST", "/v1/relabels/{id}/cancel"): "admin",
     ("GET", "/metrics"): "any",
     **{
         ("GET", path): None
