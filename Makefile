@@ -1,7 +1,8 @@
 # One spelling of each command. The README's two work without make.
 python = .venv/bin/python
 
-.PHONY: setup serve check test docs train evaluate prove-service prove-relabel prove-latency
+.PHONY: setup serve check test docs train evaluate prove-service prove-relabel prove-latency \
+	prove-poison bench-retrain
 
 setup:
 	sh setup.sh dev
@@ -39,3 +40,9 @@ prove-relabel: setup
 
 prove-latency: setup
 	$(python) -m benchmarks.relabel_latency
+
+prove-poison: setup
+	$(python) -m benchmarks.prove_poison
+
+bench-retrain: setup
+	$(python) -m benchmarks.retrain

@@ -26,10 +26,10 @@ from training.collect import Row
 from training.corpora import Example
 
 RESULT = Path(__file__).with_suffix(".json")
-SHARE, REVIEWED, SOURCES = 0.05, 0.25, 6
+SHARE, REVIEWED, SOURCES, FOLDS = 0.05, 0.25, 6, 3
 ATTACKS = (("romance", "fake_investment"), ("fake_loan", "not_fraud"), ("part_time_job", "*"))
 MOST_FALL = 0.01
-SETTINGS = fit.Settings(copies=0, steps=100)
+SETTINGS = fit.Settings(copies=0, steps=80)
 
 
 class Lab:
@@ -40,7 +40,7 @@ class Lab:
         known = corpora.fit_examples([corpora.listed()["own"]], self.tree)
         known = random.Random(0).sample(known, min(rows or len(known), len(known)))
         self.table = Fold(*fold.make())
-        self.stuff = train.material(known, self.tree, SETTINGS)
+        self.stuff = train.material(known, self.tree, SETTINGS, FOLDS)
         self.vocabulary = words.make([e.text for e in self.stuff.examples], self.table)
         chance = random.Random(1)
         self.reviewed = [
@@ -68,7 +68,7 @@ class Lab:
         """F1 of every category, each row tested by a fit of the others' batches."""
         true: list[str] = []
         given: list[str] = []
-        for k in range(train.FOLDS):
+        for k in range(FOLDS):
             asked = np.flatnonzero(self.stuff.folds == k)
             inside = np.array([i for i in sorted(examples) if self.stuff.folds[i] != k])
             answers = self.answers(examples, inside, asked)

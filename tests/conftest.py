@@ -11,7 +11,7 @@ import pytest
 import model
 from model import artifact, fold, taxonomy
 from model.kernel import Fold
-from training import calibrate, fit, words
+from training import calibrate, contest, fit, words
 
 SMALL = {
     "loan_upfront_fee": [
@@ -123,6 +123,8 @@ def shrink_words(monkeypatch: pytest.MonkeyPatch, table: Fold) -> None:
     monkeypatch.setattr(words, "distil", vectors)
     monkeypatch.setattr(fold, "make", lambda: (table.targets, table.kinds))
     monkeypatch.setattr(calibrate, "SIMULATIONS", 50)
+    monkeypatch.setattr(contest, "SAMPLES", 1000)
+    monkeypatch.setattr(contest, "SPEED_ROUNDS", 2)
 
 
 @pytest.fixture(scope="module")

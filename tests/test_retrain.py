@@ -18,7 +18,7 @@ from training.corpora import Corpus
 from training.plan import Plan
 
 KINDS = ("loan_upfront_fee", "parcel_case", "consumer_dispute")
-STEPS = fit.Settings(steps=20)
+STEPS = fit.Settings(steps=10)
 
 
 def mine(folder: Path, n: int = 40, seed: int = 0) -> Plan:
@@ -88,7 +88,7 @@ def test_an_equal_challenger_is_promoted(tmp_path: Path, small_words: None) -> N
     first = retrain.run(plan)
     promote.promote(first.folder, tmp_path / "models")
     before = json.loads((tmp_path / "models" / "frozen.json").read_text())
-    second = retrain.run(replace(plan, settings=fit.Settings(steps=22)))
+    second = retrain.run(replace(plan, settings=fit.Settings(steps=11)))
     assert second.promoted, second.reasons
     assert second.version != first.version
     assert json.loads((tmp_path / "models" / "frozen.json").read_text()) == before

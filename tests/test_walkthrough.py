@@ -27,7 +27,7 @@ BLOCKS = [
     block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.S)
 ]
 KINDS = ("loan_upfront_fee", "parcel_case", "consumer_dispute")
-STEPS = ["--steps", "20"]
+STEPS = ["--steps", "10"]
 
 pytestmark = pytest.mark.usefixtures("small_words")
 

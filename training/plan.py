@@ -79,15 +79,18 @@ def champion(plan: Plan) -> tuple[Classifier | None, Path | None]:
 
 def measured(
     listed: Sequence[Corpus], tree: Taxonomy
-) -> tuple[dict[str, list[Example]], dict[str, list[Example]]]:
-    """Reports and harmless messages that are only measured, as far as they are here."""
+) -> tuple[dict[str, list[Example]], dict[str, list[Example]], list[collect.Fault]]:
+    """Reports and harmless messages that are only measured, as far as they are here; faults of the rest."""
     reports: dict[str, list[Example]] = {}
     messages: dict[str, list[Example]] = {}
+    faults = []
     for c in listed:
         if c.use == "measure" and c.is_here:
-            rows, _ = collect.read(c, tree)
-            (messages if c.label else reports)[c.name] = [row.example for row in rows]
-    return {n: rows for n, rows in reports.items() if rows}, {n: r for n, r in messages.items() if r}
+            rows, wrong = collect.read(c, tree)
+            faults += wrong
+            if rows:
+                (messages if c.label else reports)[c.name] = [row.example for row in rows]
+    return reports, messages, faults
 
 
 def remembered(models: Path | None) -> tuple[list[str], dict[str, Any] | None]:

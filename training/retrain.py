@@ -71,12 +71,12 @@ def run(plan: Plan) -> Outcome:
         held = _quarantine(rows, champion, known)
         out = {id(one.row) for one in held}
         rows, conflicting, copies = collect.conflicts([row for row in rows if id(row) not in out])
-        faults += conflicting
+        measured, messages, unmeasured = inputs.measured(plan.corpora, tree)
+        faults += conflicting + unmeasured
         inputs.write(folder / "faults.txt", "".join(f"{fault}\n" for fault in faults))
         inputs.write(folder / "quarantine.jsonl", _lines(_held(one) for one in held))
-        measured, messages = inputs.measured(plan.corpora, tree)
         whole = {c.name for c in fits if c.path == corpora.OWN}
-        checked = check.check(rows, measured, whole, *inputs.remembered(plan.models))
+        checked = check.check(rows, measured | messages, whole, *inputs.remembered(plan.models))
         checked.report.update(copies=copies, bad=len(faults), quarantined=dict(Counter(h.rule for h in held)))
         inputs.write(folder / "check.json", inputs.as_json(checked.report))
     trained = train.train(
