@@ -12,6 +12,7 @@ from model import Prediction
 from service import staging
 from service.database import Database
 from service.desk import Desk, NewReview
+from service.erasure import Erasure
 from service.jobs import WrongState
 from service.staged import Staged
 from service.staging import NotNewest
@@ -168,9 +169,9 @@ def test_erased_reports_stay_erased(database: Database, store: Store) -> None:
     gone, kept, late = add(store, "ab"), add(store, "abcd"), add(store, "abx")
     source = Staged(database)
     job = done(source)
-    store.erase(gone["id"], "key")
+    Erasure(store.database).erase(gone["id"], "key")
     source.apply(job, "key")
-    store.erase(late["id"], "key")
+    Erasure(store.database).erase(late["id"], "key")
     source.revert(job, "key")
     with database.reading() as connection:
         for table in (staged, replaced, predictions):
@@ -186,7 +187,7 @@ def test_answers_to_what_is_erased_meanwhile_are_not_kept(database: Database, st
     job = source.jobs.create("store", None, {}, "key")[0]["id"]
     source.jobs.begin(job, "m", "t", 1)
     answers = source.answer(job, source.read(job, None, 9), Newer())
-    store.erase(report["id"], "key")
+    Erasure(store.database).erase(report["id"], "key")
     with database.writing() as connection:
         assert source.keep(connection, answers) == (0, 0)
 
