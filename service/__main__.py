@@ -28,7 +28,7 @@ from service.relabel_command import relabel
 from service.relabel_commands import relabels_cli
 from service.security import SCOPES, KeyRing, can_enter, is_loopback
 from service.settings import Settings
-from service.worker import Worker
+from service.worker import NICENESS, Worker
 from service.workers import Companion, Workers
 
 log = logging.getLogger("ruse.service")
@@ -159,6 +159,7 @@ def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> N
     doer = Worker(open_database(durable=False), chosen, parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: doer.stop())
+    os.nice(NICENESS)
     doer.run()
 
 

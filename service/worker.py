@@ -27,6 +27,7 @@ from service.staged import Staged
 log = logging.getLogger("ruse.relabel")
 
 PAUSE = 1.0  # seconds between looks for a job
+NICENESS = 10  # requests go first where there are too few cores
 LONG_PAUSE = 5.0  # after the store could not be used
 LATER = ("target_full", "target_locked")  # what may be otherwise in a while
 ENDED = ("applied", "reverted", "failed", "cancelled")
