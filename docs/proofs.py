@@ -13,11 +13,11 @@ HEAD = """\
 
 <!-- Made by `python -m docs.proofs` from benchmarks/prove_service.json; run `make prove-service`. -->
 
-`{command}`, {machine}, {date}. Each proof runs a real service as a process of its own; the tests run
+`{command}`, {machine}. Each proof runs a real service as a process of its own; the tests run
 a short form of the same code. Promises broken: {broken_promises}.
 
-| proof | result |
-|---|---|
+| proof | day | result |
+|---|---|---|
 """
 
 ROWS = {
@@ -44,7 +44,8 @@ def page(record: dict[str, Any]) -> str:
     for name, row in ROWS.items():
         found = record[name]
         said = ", ".join(f"{status} × {n:,}" for status, n in found.get("statuses", {}).items())
-        rows += f"| {row.format(**found, said=said)} |\n"
+        what, result = row.format(**found, said=said).split(" | ")
+        rows += f"| {what} | {found['date']} | {result} |\n"
     return HEAD.format(**record) + rows
 
 

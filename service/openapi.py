@@ -144,12 +144,12 @@ def answers(
 def request_body(schema: type[BaseModel], examples: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """The `requestBody` of a route that reads its body by hand, with the limits in force."""
     described = schema.model_json_schema()
-    # \S: blank texts are refused; no NUL either.
+    # Blank texts are refused, as Python takes white, and so is NUL.
     text = {
         "type": "string",
         "minLength": 1,
         "maxLength": settings.text_limit,
-        "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$",
+        "pattern": r"^[^\x00]*[^\s\x00\x1c-\x1f\u0085][^\x00]*$",
     }
     fields = described["properties"]
     if "text" in fields:

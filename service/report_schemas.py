@@ -7,7 +7,8 @@ from pydantic import Field
 from service.schemas import Body
 
 # Visible first and last, and on one line, so that a name is the same wherever it is shown.
-_SEEN, _LINE = r"[^\s\x00-\x1f\x7f]", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]"
+# U+0085 is white to Python and not to the regular expressions of a description.
+_SEEN, _LINE = r"[^\s\x00-\x1f\x7f\u0085]", r"[^\x00-\x1f\x7f\u0085\u2028\u2029]"
 NAME = rf"{_SEEN}(?:{_LINE}*{_SEEN})?"
 _DAY = (
     r"(?:19(?:7[1-9]|[89]\d)|20\d\d)-"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 
 from model import taxonomy
@@ -94,3 +95,15 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
     assert "#/components/schemas/ProblemBody" in found
     for name in found:
         assert name.removeprefix("#/components/schemas/") in described["components"]["schemas"]
+
+
+def test_white_is_white_to_the_description_too(described: dict[str, Any]) -> None:
+    """What Python takes for white is, alone, no text and no name by the description's own expressions."""
+    body = described["paths"]["/v1/classify"]["post"]["requestBody"]
+    text = body["content"]["application/json"]["schema"]["properties"]["text"]
+    name = {"pattern": f"^{report_schemas.NAME}$"}
+    white = [chr(code) for code in range(0x3001) if chr(code).isspace()]
+    assert len(white) > 20
+    for sent in white:
+        assert not jsonschema_rs.is_valid(text, sent)
+        assert not jsonschema_rs.is_valid(name, sent)
