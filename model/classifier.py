@@ -1,37 +1,23 @@
 """The classifier: texts in, predictions out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from model import artifact, fold, kernel, taxonomy
+from model import artifact, fold, kernel, rules, taxonomy, vector
 from model.errors import ArtifactError, TextError
 from model.evidence import Explanation, explain
-from model.kernel import Table, Words
+from model.kernel import Tables
 from model.taxonomy import Taxonomy
 
 SHIPPED = Path(__file__).with_name("artifact")
-N_RANKED = 5
-
-# A text of so few letters and digits says too little to be sure of.
-SHORTEST = 10
-# The share of words that must be in the vocabulary, and of letters in a script that the model reads.
-LEAST_KNOWN = 0.5
-LEAST_READABLE = 0.75
-# The share of Chinese characters that stand in words of two or more: chance characters have few.
-LEAST_IN_WORDS, ENOUGH_CHINESE = 0.3, 8
-# The share of Latin words that are common words of a language the model does not read.
-MOST_FOREIGN = 0.15
-
-# Why a text needs review; `Answers.reasons` counts them from 1, and the last that holds is named.
-REASONS = ("unsure", "unknown_words", "too_short", "other_language")
+_REASONS = np.array((None, *rules.REASONS), object)
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What the model says of one text.
 
     `category` is always the most probable one and `scheme` the most probable one under it; the
@@ -52,18 +38,15 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """The prediction as the command line and the service write it."""
-        return {
-            **self.__dict__,
-            "ranked": [{"category": name, "probability": share} for name, share in self.ranked],
-        }
+        ranked = [{"category": name, "probability": share} for name, share in self.ranked]
+        return self._asdict() | {"ranked": ranked}
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """What the model says of many texts, column by column; each array has the shape (n_texts,).
 
     `category` and `scheme` are indices into the taxonomy, probabilities float32; `reason` is 0 where
-    no review is needed, else the place in REASONS, counted from 1.
+    no review is needed, else the place in `rules.REASONS`, counted from 1.
     """
 
     category: np.ndarray
@@ -89,10 +72,10 @@ class Classifier:
         self.manifest = manifest
         self.taxonomy = tree
         self.fold = fold.unpack(arrays)
-        self.grams = Table(kernel.index(arrays["gram_keys"]), arrays["gram_rows"])
-        self.words = Words(
-            kernel.index(arrays["word_keys"]),
-            arrays["word_rows"],
+        self.tables = Tables(
+            kernel.index(arrays["gram_keys"], arrays["word_keys"]),
+            _padded(arrays["gram_rows"]),
+            _padded(arrays["word_rows"]),
             arrays["word_log_frequencies"],
             arrays["word_weights"],
         )
@@ -100,6 +83,8 @@ class Classifier:
         self.word_scale = arrays["word_scale"]
         self.bias = arrays["bias"]
         self.category_index = np.array(tree.category_index, np.int64)
+        self._categories = np.array(tree.category_ids, object)
+        self._schemes = np.array(tree.scheme_ids, object)
         self._thresholds = np.array([manifest.thresholds[c] for c in tree.category_ids], np.float32)
 
     def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +96,7 @@ class Classifier:
         scores = np.empty((offsets.size - 1, self.bias.size), np.float32)
         statistics = np.empty((offsets.size - 1, kernel.N_STATISTICS), np.int32)
         kernel.score(
-            codes, offsets, self.fold, self.grams, self.words,
+            codes, offsets, self.fold, self.tables,
             self.gram_scale, self.word_scale, self.bias, scores, statistics,
         )  # fmt: skip
         return scores, statistics
@@ -146,25 +131,23 @@ class Classifier:
         """One prediction a text. Raises TextError for what is no str, naming its index."""
         schemes, categories, statistics = self.answer(texts)
         said = self._decide(schemes, categories, statistics)
-        order = np.argsort(-categories, axis=1, kind="stable")[:, :N_RANKED]
-        ranked_chance = np.take_along_axis(categories, order, axis=1)
-        names = self.taxonomy.category_ids
-        reasons = (None, *REASONS)
-        return [
-            Prediction(
-                names[said.category[i]],
-                float(said.category_probability[i]),
-                self.taxonomy.scheme_ids[said.scheme[i]],
-                float(said.scheme_probability[i]),
-                bool(said.scheme_sure[i]),
-                bool(said.reason[i]),
-                reasons[said.reason[i]],
-                tuple((names[k], float(p)) for k, p in zip(order[i], ranked_chance[i], strict=True)),
-                self.manifest.version,
-                self.taxonomy.version,
-            )
-            for i in range(len(schemes))
+        order = np.empty((len(categories), min(rules.N_RANKED, categories.shape[1])), np.int64)
+        chances = np.empty(order.shape, np.float32)
+        rules.rank(categories, order, chances)
+        named: Any = zip(self._categories[order].tolist(), chances.tolist(), strict=True)
+        columns: list[Any] = [
+            self._categories[said.category].tolist(),
+            said.category_probability.tolist(),
+            self._schemes[said.scheme].tolist(),
+            said.scheme_probability.tolist(),
+            said.scheme_sure.tolist(),
+            (said.reason != 0).tolist(),
+            _REASONS[said.reason].tolist(),
+            [tuple(zip(names, shares, strict=True)) for names, shares in named],
+            repeat(self.manifest.version),
+            repeat(self.taxonomy.version),
         ]
+        return list(map(Prediction._make, zip(*columns, strict=False)))  # the last two never end
 
     def classify_utf8(self, content: Any, starts: np.ndarray) -> Answers:
         """The answers of `classify` without an object for each text.
@@ -175,44 +158,16 @@ class Classifier:
         return self._decide(*self._answer(*encode_utf8(content, starts)))
 
     def _decide(self, schemes: np.ndarray, categories: np.ndarray, statistics: np.ndarray) -> Answers:
-        rows = np.arange(len(categories))
-        best = categories.argmax(axis=1)
-        inside = np.where(self.category_index[None, :] == best[:, None], schemes, -1)
-        scheme = inside.argmax(axis=1)
-        chance, scheme_chance = categories[rows, best], schemes[rows, scheme]
-        reason = self._reasons(best, chance, statistics)
-        sure = (scheme_chance >= self.manifest.scheme_threshold * chance) & (reason == 0)
-        return Answers(best, chance, scheme, scheme_chance, sure, reason)
-
-    def _reasons(self, best: np.ndarray, chance: np.ndarray, statistics: np.ndarray) -> np.ndarray:
-        """Why each text needs review, int8 as in Answers."""
-        columns = statistics.T.astype(np.float32)
-        readable = columns[kernel.CJK_TOKENS] + columns[kernel.LATIN_LETTERS]
-        letters = readable + columns[kernel.OTHER_LETTERS]
-        units = columns[kernel.LATIN_WORDS] + columns[kernel.CJK_TOKENS]
-        known = columns[kernel.KNOWN_LATIN] + columns[kernel.CJK_TOKENS]
-        short = columns[kernel.CHARACTERS] <= SHORTEST
-        chinese = columns[kernel.CJK_TOKENS]
-        unread = known < LEAST_KNOWN * units
-        address = (chinese == 0) & (columns[kernel.RUNS] <= 1)
-        unknown = (
-            unread
-            | address
-            | (units == 0)
-            | ((chinese >= ENOUGH_CHINESE) & (columns[kernel.CJK_IN_WORDS] < LEAST_IN_WORDS * chinese))
-        )
-        strange = columns[kernel.FOREIGN]
-        foreign = (readable < LEAST_READABLE * letters) | (
-            ((strange > MOST_FOREIGN * columns[kernel.LATIN_WORDS]) | unread)
-            & (strange >= chinese)
-            & (strange > 0)
-            & ~address
-        )
-        unsure = chance < self._thresholds[best]
-        reasons = np.zeros(len(best), np.int8)
-        for number, flags in enumerate((unsure, unknown, short, foreign), 1):
-            reasons[flags] = number
-        return reasons
+        n = len(categories)
+        said = Answers(
+            np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.int64),
+            np.empty(n, np.float32), np.empty(n, np.bool_), np.empty(n, np.int8),
+        )  # fmt: skip
+        rules.decide(
+            schemes, categories, statistics, self.category_index, self._thresholds,
+            self.manifest.scheme_threshold, *said,
+        )  # fmt: skip
+        return said
 
     def candidates(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """The categories of each text that cannot be ruled out, most probable first, never none.
@@ -225,7 +180,7 @@ class Classifier:
         known = self.manifest.calibration.get("candidates")
         order = np.argsort(-categories, axis=1, kind="stable")
         if known is None:
-            return [tuple(names[k] for k in row[:N_RANKED]) for row in order]
+            return [tuple(names[k] for k in row[: rules.N_RANKED]) for row in order]
         levels = np.array([known[name] for name in names])
         return [
             tuple(names[k] for place, k in enumerate(row) if place == 0 or chances[k] >= levels[k])
@@ -235,6 +190,17 @@ class Classifier:
     def explain(self, text: str, category: str | None = None) -> Explanation:
         """Why the text has this category (default: the most probable one); see `model.evidence`."""
         return explain(self, text, category)
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    """A copy with columns of zeros up to the width of a vector, so that each is whole cache lines."""
+    shape = len(rows), -(-rows.shape[1] // vector.WIDTH) * vector.WIDTH
+    room = np.empty(shape[0] * shape[1] + vector.WIDTH, np.int8)
+    begin = -room.ctypes.data % vector.WIDTH
+    copy = room[begin : begin + shape[0] * shape[1]].reshape(shape)
+    copy[:, : rows.shape[1]] = rows
+    copy[:, rows.shape[1] :] = 0
+    return copy
 
 
 def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

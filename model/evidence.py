@@ -70,8 +70,7 @@ def explain(classifier: "Classifier", text: str, category: str | None = None) ->
     starts, ends, weights = kernel.book(
         codes,
         classifier.fold,
-        classifier.grams,
-        classifier.words,
+        classifier.tables,
         direction * classifier.gram_scale,
         direction * classifier.word_scale,
     )

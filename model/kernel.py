@@ -3,9 +3,10 @@
 A batch is one array of code points (UTF-32) with offsets; every function below works on one text of
 it at a time, so a batch equals its single calls bit for bit: all sums are sums of integers.
 
-    codes -> tokenise, join -> tokens -> grams -> n-gram hashes -> look_up -> rows -> scores
-                                    \\-> words -> word rows (Chinese by the best path) -> scores
+    codes -> tokenise, join -> tokens -> grams -> hashes -> find -> n-gram rows -> scores
+                                                                \\-> words (the best path) -> scores
 
+A Chinese word of two to four characters has the hash of the same n-gram, so one look-up finds both.
 The same functions serve training (`emit`), prediction (`score`) and evidence (`book`), so they
 cannot differ. Nothing is compiled at import; numba keeps the machine code in its cache.
 
@@ -16,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+from model import vector
 
 # Kinds of code point. A mark of NOTHING vanishes even inside a word; a BREAK ends a Chinese word.
 NOTHING, SYMBOL, BREAK, CJK, LATIN, OTHER, DIGIT = range(7)
@@ -39,11 +42,22 @@ N_STATISTICS = 10
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _SHIFT = np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
 _EDGE = np.uint64(0x1FFFF1)
 _DIGITS = np.uint64(0x1FFFF2)
 _LETTERS = np.uint64(0x1FFFF3)
 _ONE = np.uint64(1)
+_THREE = np.uint64(3)
+_SEVEN = np.uint64(7)
+_ROW_BITS = np.uint64(20)
+_ROW = np.uint64((1 << 20) - 1)
+_BOTH_BITS = np.uint64(40)
+_BOTH = np.uint64((1 << 40) - 1)
+_SIEVE_SHIFT = np.uint64(18)
+_ONE32 = np.uint32(1)
+_SPREAD = np.uint32(0x9E3779B1)
+_SPREAD_SHIFT = np.uint32(7)
+_NO_SIEVE = np.full(1, 255, np.uint8)
+MOST_ROWS = (1 << 20) - 1  # that a slot can name
 
 
 class Fold(NamedTuple):
@@ -53,21 +67,27 @@ class Fold(NamedTuple):
     kinds: np.ndarray  # uint8 (n_codes,)
 
 
-class Table(NamedTuple):
-    """Rows found by hash: `slots` is open-addressed, each `fingerprint << 32 | row + 1`, 0 empty."""
+class Index(NamedTuple):
+    """Rows by hash: `slots` is open-addressed, 0 empty.
+
+    A slot is, from the top, 24 bits of the hash that keep strangers out, and in 20 bits each the
+    word's row + 1 and the n-gram's row + 1, 0 where it has none. Half of all hashes are nobody's; one
+    bit of `sieve` says so for nearly all of them, out of a cache that the slots do not fit into.
+    """
 
     slots: np.ndarray  # uint64 (a power of two,)
-    rows: np.ndarray  # int8 (n_rows, n_columns)
+    sieve: np.ndarray  # uint8 (a power of two,)
 
 
-class Words(NamedTuple):
-    """The word table: a row, a log-frequency and a weight for each word.
+class Tables(NamedTuple):
+    """The rows of n-grams and of words, and a log-frequency and a weight for each word.
 
     A word of weight 0 is one of another language: it is counted, and says nothing.
     """
 
-    slots: np.ndarray  # uint64 (a power of two,)
-    rows: np.ndarray  # int8 (n_words, n_columns)
+    index: Index
+    grams: np.ndarray  # int8 (n_grams, n_columns)
+    words: np.ndarray  # int8 (n_words, n_columns)
     log_frequencies: np.ndarray  # float32 (n_words,), natural
     weights: np.ndarray  # uint8 (n_words,), of WEIGHT_ONE
 
@@ -82,6 +102,7 @@ class _Space(NamedTuple):
     breaks: np.ndarray  # uint8: a BREAK stands before this token
     letters: np.ndarray  # uint32, the folded letters of the text
     firsts: np.ndarray  # int32, where a token's letters start
+    slots: np.ndarray  # uint64, what the index has of each token
     grams: np.ndarray  # uint64
     gram_starts: np.ndarray  # int32, first token
     gram_ends: np.ndarray  # int32, one past the last token
@@ -91,6 +112,12 @@ class _Space(NamedTuple):
     best: np.ndarray  # float32, the best path's log-frequency
     back: np.ndarray  # int32, length of the best path's last word
     found: np.ndarray  # int32, its row or -1
+    rows: np.ndarray  # int32, of the n-grams that have one
+    places: np.ndarray  # int32, which those are; -1 - t for token t itself
+    words_at: np.ndarray  # int32 (LONGEST_WORD a token): rows of words from here on by length, or -1
+    parts: np.ndarray  # int32, what each of those counts
+    seen: np.ndarray  # int32 (a power of two,), rows already counted
+    times: np.ndarray  # uint8, how often
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -100,16 +127,28 @@ def _mix(first, second):
 
 
 @njit(nogil=True, cache=True)
+def counters(most):
+    """Room in which `count` counts up to `most` rows."""
+    size = 2
+    while size < 2 * most:
+        size *= 2
+    return np.empty(size, np.int32), np.empty(size, np.uint8)
+
+
+@njit(nogil=True, cache=True)
 def _space(longest):
     n = longest + 1
     m = n * (LONGEST_GRAM + 2)
+    seen, times = counters(m)
     return _Space(
         np.empty(n, np.uint64), np.empty(n, np.int32), np.empty(n, np.int32),
         np.empty(n, np.uint8), np.empty(n, np.uint8), np.empty(n, np.uint32),
-        np.empty(n, np.int32), np.empty(m, np.uint64), np.empty(m, np.int32),
-        np.empty(m, np.int32), np.empty(n, np.int32), np.empty(n, np.int32),
-        np.empty(n, np.int32), np.empty(n + 1, np.float32), np.empty(n + 1, np.int32),
-        np.empty(n + 1, np.int32),
+        np.empty(n, np.int32), np.empty(n, np.uint64), np.empty(m, np.uint64),
+        np.empty(m, np.int32), np.empty(m, np.int32), np.empty(n, np.int32),
+        np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n + 1, np.float32),
+        np.empty(n + 1, np.int32), np.empty(n + 1, np.int32), np.empty(m, np.int32),
+        np.empty(m, np.int32), np.empty(n * LONGEST_WORD, np.int32),
+        np.empty(m, np.int32), seen, times,
     )  # fmt: skip
 
 
@@ -151,16 +190,26 @@ def tokenise(codes, begin, end, fold, space, statistics):
     """
     n = 0
     n_letters = 0
+    n_chinese = 0
+    n_words = 0
+    n_latin = 0
+    n_other = 0
+    n_runs = 0
     open_kind = np.uint8(SYMBOL)
+    open_hash = _SEED
     broken = np.uint8(1)
     spaced = 1
-    statistics[:] = 0
+    n_kinds = np.uint32(fold.kinds.size)
     for i in range(begin, end):
         code = codes[i]
-        kind = _kind(code, fold)
+        if code < n_kinds:
+            kind = fold.kinds[code]
+            folded = fold.targets[code]
+        else:
+            kind = _kind(code, fold)
+            folded = code
         if kind == NOTHING:
             continue
-        folded = fold.targets[code] if code < np.uint32(fold.kinds.size) else code
         if kind == DIGIT and open_kind == LATIN and i + 1 < end:
             letter = _leet(folded)
             if letter != 0 and _kind(codes[i + 1], fold) == LATIN:
@@ -173,28 +222,26 @@ def tokenise(codes, begin, end, fold, space, statistics):
             if folded == 32 or 9 <= folded <= 13:
                 spaced = 1
             continue
-        if kind == OTHER:
-            statistics[OTHER_LETTERS] += 1
-        if kind == LATIN:
-            statistics[LATIN_LETTERS] += 1
+        n_other += kind == OTHER
+        n_latin += kind == LATIN
         if kind == CJK or kind != open_kind:
             space.starts[n] = i - begin
             space.firsts[n] = n_letters
             space.kinds[n] = kind
             space.breaks[n] = broken
             broken = np.uint8(0)
-            statistics[RUNS] += spaced
+            n_runs += spaced
             spaced = 0
+            open_kind = kind
             if kind == CJK:
-                space.hashes[n] = _mix(_SEED, np.uint64(folded))
-                statistics[CJK_TOKENS] += 1
+                open_hash = _mix(_SEED, np.uint64(folded))
+                n_chinese += 1
+                open_kind = np.uint8(SYMBOL)
             elif kind == DIGIT:
-                space.hashes[n] = _mix(_DIGITS, _ONE)
+                open_hash = _mix(_DIGITS, _ONE)
             else:
-                space.hashes[n] = _mix(_LETTERS, np.uint64(folded))
-                if kind == LATIN:
-                    statistics[LATIN_WORDS] += 1
-            open_kind = np.uint8(SYMBOL) if kind == CJK else kind
+                open_hash = _mix(_LETTERS, np.uint64(folded))
+                n_words += kind == LATIN
             n += 1
         elif kind == DIGIT:
             # 1, 2, 3, 4, 5-6, 7-10, 11 and more digits: sums and telephone numbers, not values
@@ -206,21 +253,40 @@ def tokenise(codes, begin, end, fold, space, statistics):
                 size = 6
             elif length >= 5:
                 size = 5
-            space.hashes[n - 1] = _mix(_DIGITS, np.uint64(size))
+            open_hash = _mix(_DIGITS, np.uint64(size))
         else:
-            space.hashes[n - 1] = _mix(space.hashes[n - 1], np.uint64(folded))
+            open_hash = _mix(open_hash, np.uint64(folded))
+        space.hashes[n - 1] = open_hash
         space.letters[n_letters] = folded
         n_letters += 1
         space.ends[n - 1] = i - begin + 1
     space.firsts[n] = n_letters
+    statistics[:] = 0
     statistics[TOKENS] = n
+    statistics[CJK_TOKENS] = n_chinese
+    statistics[LATIN_WORDS] = n_words
+    statistics[OTHER_LETTERS] = n_other
+    statistics[LATIN_LETTERS] = n_latin
     statistics[CHARACTERS] = n_letters
+    statistics[RUNS] = n_runs
     return n
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _keep(key, first, end, m, sieve, space):
+    """Note an n-gram unless the sieve rules it out; return how many there are now."""
+    space.grams[m] = key
+    space.gram_starts[m] = first
+    space.gram_ends[m] = end
+    return m + _passes(key, sieve)
+
+
 @njit(nogil=True, cache=True)
-def grams(n, space):
-    """Hash the n-grams of `n` tokens, 1 to 4 long, and the letter 4-grams of Latin words."""
+def grams(n, sieve, space):
+    """Hash the n-grams of `n` tokens, 2 to 4 long, then the letter 4-grams of Latin words.
+
+    Notes those that the sieve lets through; returns how many n-grams, and how many in all.
+    """
     m = 0
     one = np.uint64(0)
     two = np.uint64(0)
@@ -231,85 +297,118 @@ def grams(n, space):
         three = _mix(two, this)
         two = _mix(one, this)
         one = this
-        space.grams[m] = one
-        space.gram_starts[m] = t
-        space.gram_ends[m] = t + 1
-        m += 1
         if t >= 1:
-            space.grams[m] = two
-            space.gram_starts[m] = t - 1
-            space.gram_ends[m] = t + 1
-            m += 1
+            m = _keep(two, t - 1, t + 1, m, sieve, space)
         if t >= 2:
-            space.grams[m] = three
-            space.gram_starts[m] = t - 2
-            space.gram_ends[m] = t + 1
-            m += 1
+            m = _keep(three, t - 2, t + 1, m, sieve, space)
         if t >= 3:
-            space.grams[m] = four
-            space.gram_starts[m] = t - 3
-            space.gram_ends[m] = t + 1
-            m += 1
+            m = _keep(four, t - 3, t + 1, m, sieve, space)
+    of_tokens = m
+    for t in range(n):
         if space.kinds[t] == LATIN:
-            first = space.firsts[t]
-            length = space.firsts[t + 1] - first
-            if length >= LETTER_GRAM:
-                for k in range(-1, length + 2 - LETTER_GRAM):
-                    mixed = _EDGE
-                    for j in range(k, k + LETTER_GRAM):
-                        if 0 <= j < length:
-                            mixed = _mix(mixed, np.uint64(space.letters[first + j]))
-                        else:
-                            mixed = _mix(mixed, _EDGE)
-                    space.grams[m] = mixed
-                    space.gram_starts[m] = t
-                    space.gram_ends[m] = t + 1
-                    m += 1
-    return m
+            begin = space.firsts[t]
+            end = space.firsts[t + 1]
+            if end - begin >= LETTER_GRAM:
+                a = _EDGE
+                b = np.uint64(space.letters[begin])
+                c = np.uint64(space.letters[begin + 1])
+                for k in range(begin + 2, end + 1):
+                    d = np.uint64(space.letters[k]) if k < end else _EDGE
+                    key = _mix(_mix(_mix(_mix(_EDGE, a), b), c), d)
+                    m = _keep(key, t, t + 1, m, sieve, space)
+                    a = b
+                    b = c
+                    c = d
+    return of_tokens, m
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _look_up(key, slots):
-    """The row of a hash, or -1 where nobody has it."""
-    mask = np.uint64(slots.size - 1)
+def _passes(key, sieve):
+    """1 where the sieve cannot rule a hash out, else 0."""
+    at = (key >> _SIEVE_SHIFT) & np.uint64(8 * sieve.size - 1)
+    return np.int64((sieve[at >> _THREE] >> (at & _SEVEN)) & _ONE)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _look_up(key, index):
+    """The rows of a hash as a slot has them, 0 where nobody has it."""
+    mask = np.uint64(index.slots.size - 1)
     at = key & mask
-    fingerprint = key >> _SHIFT
-    while slots[at] != np.uint64(0):
-        if slots[at] >> _SHIFT == fingerprint:
-            return np.int64(slots[at] & _LOW) - 1
+    own = key >> _BOTH_BITS
+    while True:
+        slot = index.slots[at]
+        if slot == np.uint64(0):
+            return slot
+        if slot >> _BOTH_BITS == own:
+            return slot & _BOTH
         at = (at + _ONE) & mask
-    return np.int64(-1)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _part(row, counts):
-    """What this occurrence of a row counts, in sixteenths; `counts` (n_rows,) goes on counting."""
-    so_far = counts[row]
-    if so_far < np.uint8(PARTS.size - 1):
-        counts[row] = so_far + np.uint8(1)
-    return PARTS[so_far]
+def _gram(slot):
+    return np.int64(slot & _ROW) - 1
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _weight(row, weights, counts):
-    """What this occurrence of a word weighs: its part of the word's weight, a whole number."""
-    return (np.int32(weights[row]) * _part(row, counts) + np.int32(ONE_PART // 2)) // np.int32(ONE_PART)
+def _word(slot):
+    return np.int64(slot >> _ROW_BITS) - 1
 
 
 @njit(nogil=True, cache=True)
-def join(n, slots, space, statistics):
+def gram_row(key, index):
+    """The row of an n-gram's hash, or -1 where it has none."""
+    return _gram(_look_up(key, index))
+
+
+@njit(nogil=True, cache=True)
+def count(rows, n, seen, times, parts):
+    """Fill `parts` (n,): what each of the first `n` rows counts, in sixteenths, by its occurrence.
+
+    `seen` and `times` are the room that `counters` makes.
+    """
+    size = 2
+    while size < 2 * n:
+        size *= 2
+    mask = np.uint32(size - 1)
+    seen[:size] = -1
+    last = np.uint8(PARTS.size - 1)
+    for k in range(n):
+        row = rows[k]
+        at = ((np.uint32(row) * _SPREAD) >> _SPREAD_SHIFT) & mask
+        while seen[at] != row and seen[at] != -1:
+            at = (at + _ONE32) & mask
+        if seen[at] == -1:
+            seen[at] = row
+            times[at] = np.uint8(0)
+        so_far = times[at]
+        parts[k] = PARTS[so_far]
+        if so_far < last:
+            times[at] = so_far + np.uint8(1)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _weight(weight, part):
+    """What an occurrence of a word weighs: its part of the word's weight, a whole number."""
+    return (np.int32(weight) * part + np.int32(ONE_PART // 2)) // np.int32(ONE_PART)
+
+
+@njit(nogil=True, cache=True)
+def join(n, index, space, statistics):
     """Join neighbours that are one word when no mark stands between them: `acc ount`, `sca-m`.
 
-    Only where one of them is no word of the vocabulary. Returns how many tokens are left.
+    Only where one of them is no known word. Looks every token up and returns how many are left.
     """
+    for t in range(n):
+        space.slots[t] = _look_up(space.hashes[t], index)
     kept = 0
     t = 0
     while t < n:
         merged = False
         if (
-            t + 1 < n
-            and space.kinds[t] == LATIN
+            space.kinds[t] == LATIN
+            and t + 1 < n
             and space.kinds[t + 1] == LATIN
+            and (_word(space.slots[t]) < 0 or _word(space.slots[t + 1]) < 0)
             and space.breaks[t + 1] == 0
             and space.starts[t + 1] - space.ends[t] == 1
         ):
@@ -317,23 +416,25 @@ def join(n, slots, space, statistics):
             middle = space.firsts[t + 1]
             last = space.firsts[t + 2]
             single = middle - first == 1 or last - middle == 1
-            if last - first >= (LEAST_JOINED if single else LEAST_JOINED - 2) and (
-                _look_up(space.hashes[t], slots) < 0 or _look_up(space.hashes[t + 1], slots) < 0
-            ):
+            if last - first >= (LEAST_JOINED if single else LEAST_JOINED - 2):
                 joined = space.hashes[t]
                 for k in range(middle, last):
                     joined = _mix(joined, np.uint64(space.letters[k]))
-                if _look_up(joined, slots) >= 0:
+                slot = _look_up(joined, index)
+                if _word(slot) >= 0:
                     space.hashes[kept] = joined
                     space.ends[kept] = space.ends[t + 1]
+                    space.slots[kept] = slot
                     merged = True
-        if not merged:
-            space.hashes[kept] = space.hashes[t]
-            space.ends[kept] = space.ends[t]
-        space.starts[kept] = space.starts[t]
-        space.kinds[kept] = space.kinds[t]
-        space.breaks[kept] = space.breaks[t]
-        space.firsts[kept] = space.firsts[t]
+        if kept < t or merged:
+            if not merged:
+                space.hashes[kept] = space.hashes[t]
+                space.ends[kept] = space.ends[t]
+                space.slots[kept] = space.slots[t]
+            space.starts[kept] = space.starts[t]
+            space.kinds[kept] = space.kinds[t]
+            space.breaks[kept] = space.breaks[t]
+            space.firsts[kept] = space.firsts[t]
         kept += 1
         t += 2 if merged else 1
     space.firsts[kept] = space.firsts[n]
@@ -343,22 +444,57 @@ def join(n, slots, space, statistics):
 
 
 @njit(nogil=True, cache=True)
-def words(n, table, space, statistics):
-    """Find the words of `n` tokens: Latin ones as they stand, Chinese by the best path.
+def find(n, of_tokens, m, index, space):
+    """Note the rows of `n` tokens and of the `m` n-grams that `grams` noted.
+
+    Returns how many tokens and n-grams have a row in the table of n-grams.
+
+    Nothing here branches on whether a hash was found, for that nobody can predict.
+    """
+    found = 0
+    for t in range(n):
+        slot = space.slots[t]
+        space.rows[found] = _gram(slot)
+        space.places[found] = -1 - t
+        found += np.int64(_gram(slot) >= 0)
+        space.words_at[LONGEST_WORD * t] = _word(slot)
+        for k in range(1, LONGEST_WORD):
+            space.words_at[LONGEST_WORD * t + k] = -1
+    for g in range(of_tokens):
+        slot = _look_up(space.grams[g], index)
+        space.rows[found] = _gram(slot)
+        space.places[found] = g
+        found += np.int64(_gram(slot) >= 0)
+        start = space.gram_starts[g]
+        space.words_at[LONGEST_WORD * start + space.gram_ends[g] - start - 1] = _word(slot)
+    for g in range(of_tokens, m):
+        row = _gram(_look_up(space.grams[g], index))
+        space.rows[found] = row
+        space.places[found] = g
+        found += np.int64(row >= 0)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def words(n, tables, space, statistics):
+    """Choose the words of `n` tokens: Latin ones as they stand, Chinese by the best path.
 
     The best path over log-frequencies is jieba's method without its hidden Markov model.
     Returns the number of words, unknown Chinese characters left out.
     """
     m = 0
     t = 0
+    n_foreign = 0
+    n_known = 0
+    n_inside = 0
     while t < n:
         if space.kinds[t] != CJK:
             if space.kinds[t] == LATIN:
-                row = _look_up(space.hashes[t], table.slots)
-                if row >= 0 and table.weights[row] == 0:
-                    statistics[FOREIGN] += 1
+                row = space.words_at[LONGEST_WORD * t]
+                if row >= 0 and tables.weights[row] == 0:
+                    n_foreign += 1
                 elif row >= 0:
-                    statistics[KNOWN_LATIN] += 1
+                    n_known += 1
                     space.word_rows[m] = row
                     space.word_starts[m] = t
                     space.word_ends[m] = t + 1
@@ -372,21 +508,22 @@ def words(n, table, space, statistics):
         for i in range(t + 1, stop + 1):
             space.best[i] = np.float32(-1e30)
         for i in range(t, stop):
-            key = np.uint64(0)
-            for length in range(1, min(LONGEST_WORD, stop - i) + 1):
-                this = space.hashes[i + length - 1]
-                key = this if length == 1 else _mix(key, this)
-                row = _look_up(key, table.slots)
+            row = space.words_at[LONGEST_WORD * i]
+            value = space.best[i] + (
+                tables.log_frequencies[row] if row >= 0 else np.float32(UNSEEN_LOG_FREQUENCY)
+            )
+            if value > space.best[i + 1]:
+                space.best[i + 1] = value
+                space.back[i + 1] = 1
+                space.found[i + 1] = row
+            for length in range(2, min(LONGEST_WORD, stop - i) + 1):
+                row = space.words_at[LONGEST_WORD * i + length - 1]
                 if row >= 0:
-                    value = space.best[i] + table.log_frequencies[row]
-                elif length == 1:
-                    value = space.best[i] + np.float32(UNSEEN_LOG_FREQUENCY)
-                else:
-                    continue
-                if value > space.best[i + length]:
-                    space.best[i + length] = value
-                    space.back[i + length] = length
-                    space.found[i + length] = row
+                    value = space.best[i] + tables.log_frequencies[row]
+                    if value > space.best[i + length]:
+                        space.best[i + length] = value
+                        space.back[i + length] = length
+                        space.found[i + length] = row
         first = m
         at = stop
         while at > t:
@@ -397,7 +534,7 @@ def words(n, table, space, statistics):
                 space.word_ends[m] = at
                 m += 1
                 if length > 1 and space.hashes[at - length] != space.hashes[at - 1]:  # no 哈哈
-                    statistics[CJK_IN_WORDS] += length
+                    n_inside += length
             at -= length
         last = m - 1
         while first < last:  # the path was walked backwards
@@ -408,12 +545,24 @@ def words(n, table, space, statistics):
             first += 1
             last -= 1
         t = stop
+    statistics[FOREIGN] = n_foreign
+    statistics[KNOWN_LATIN] = n_known
+    statistics[CJK_IN_WORDS] = n_inside
     return m
 
 
 @njit(nogil=True, cache=True)
-def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, bias, scores, statistics):
+def add(rows, parts, n, table, total):
+    """Fill `total` (n_columns,) with the sum of `part * row`, exactly: |part| is at most 255."""
+    for begin in range(0, total.size, vector.WIDTH):
+        vector.add(rows, parts, n, table, begin, total)
+
+
+@njit(nogil=True, cache=True)
+def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, statistics):
     """Fill `scores` (n_texts, n_columns) and `statistics` (n_texts, N_STATISTICS).
+
+    The rows of the tables are padded to a multiple of `vector.WIDTH` columns.
 
     `bias + gram_scale * sum((1 + ln(count)) * row) / sqrt(n_tokens)
     + word_scale * sum(weight * row) / sum(weight)`, the weights of repeated words damped likewise.
@@ -424,36 +573,22 @@ def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, 
     for i in range(n_texts):
         longest = max(longest, offsets[i + 1] - offsets[i])
     space = _space(longest)
-    gram_sum = np.empty(n_columns, np.int32)
-    word_sum = np.empty(n_columns, np.int32)
-    counts = np.zeros(gram_table.rows.shape[0], np.uint8)
-    word_counts = np.zeros(word_table.weights.size, np.uint8)
+    gram_sum = np.empty(tables.grams.shape[1], np.int32)
+    word_sum = np.empty(tables.words.shape[1], np.int32)
     for i in range(n_texts):
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, space, statistics[i])
-        n = join(n, word_table.slots, space, statistics[i])
-        m = grams(n, space)
-        gram_sum[:] = 0
-        word_sum[:] = 0
-        for g in range(m):
-            row = _look_up(space.grams[g], gram_table.slots)
-            space.gram_starts[g] = row
-            if row >= 0:
-                part = _part(row, counts)
-                for c in range(n_columns):
-                    gram_sum[c] += part * np.int32(gram_table.rows[row, c])
-        for g in range(m):
-            if space.gram_starts[g] >= 0:
-                counts[space.gram_starts[g]] = np.uint8(0)
-        m = words(n, word_table, space, statistics[i])
+        n = join(n, tables.index, space, statistics[i])
+        of_tokens, m = grams(n, tables.index.sieve, space)
+        m = find(n, of_tokens, m, tables.index, space)
+        count(space.rows, m, space.seen, space.times, space.parts)
+        add(space.rows, space.parts, m, tables.grams, gram_sum)
+        m = words(n, tables, space, statistics[i])
+        count(space.word_rows, m, space.seen, space.times, space.parts)
         total = np.int64(0)
         for w in range(m):
-            row = space.word_rows[w]
-            weight = _weight(row, word_table.weights, word_counts)
-            total += weight
-            for c in range(n_columns):
-                word_sum[c] += weight * np.int32(word_table.rows[row, c])
-        for w in range(m):
-            word_counts[space.word_rows[w]] = np.uint8(0)
+            space.parts[w] = _weight(tables.weights[space.word_rows[w]], space.parts[w])
+            total += space.parts[w]
+        add(space.word_rows, space.parts, m, tables.words, word_sum)
         by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
         by_weight = 1.0 / max(total, 1)
         for c in range(n_columns):
@@ -466,15 +601,17 @@ def score(codes, offsets, fold, gram_table, word_table, gram_scale, word_scale, 
 def softmax(scores, temperature, probabilities):
     """Fill `probabilities` (n_texts, n_schemes) from the first columns of `scores`."""
     n_texts, n_schemes = probabilities.shape
+    powers = np.empty(n_schemes, np.float64)
     for i in range(n_texts):
         highest = scores[i, 0]
         for c in range(1, n_schemes):
             highest = max(highest, scores[i, c])
         total = 0.0
         for c in range(n_schemes):
-            total += np.exp((scores[i, c] - highest) / temperature)
+            powers[c] = np.exp((scores[i, c] - highest) / temperature)
+            total += powers[c]
         for c in range(n_schemes):
-            probabilities[i, c] = np.exp((scores[i, c] - highest) / temperature) / total
+            probabilities[i, c] = powers[c] / total
 
 
 @njit(nogil=True, cache=True)
@@ -491,7 +628,7 @@ def roll_up(probabilities, category_index, categories):
 
 
 @njit(nogil=True, cache=True)
-def emit(codes, offsets, fold, word_table, keys, key_ends, word_rows, word_ends, lengths):
+def emit(codes, offsets, fold, tables, keys, key_ends, word_rows, word_ends, lengths):
     """Write what the fit sees: n-gram hashes and word rows, text after text.
 
     `keys` and `word_rows` take all texts; `key_ends` and `word_ends` (n_texts,) say where each
@@ -507,12 +644,15 @@ def emit(codes, offsets, fold, word_table, keys, key_ends, word_rows, word_ends,
     word_at = 0
     for i in range(n_texts):
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, space, statistics)
-        n = join(n, word_table.slots, space, statistics)
-        m = grams(n, space)
+        n = join(n, tables.index, space, statistics)
+        of_tokens, m = grams(n, _NO_SIEVE, space)
+        find(n, of_tokens, m, tables.index, space)
+        keys[at : at + n] = space.hashes[:n]
+        at += n
         keys[at : at + m] = space.grams[:m]
         at += m
         key_ends[i] = at
-        m = words(n, word_table, space, statistics)
+        m = words(n, tables, space, statistics)
         word_rows[word_at : word_at + m] = space.word_rows[:m]
         word_at += m
         word_ends[i] = word_at
@@ -542,7 +682,7 @@ def name(codes, offsets, fold, keys):
 
 
 @njit(nogil=True, cache=True)
-def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
+def book(codes, fold, tables, gram_direction, word_direction):
     """Book every addition of one text on its words.
 
     The directions (n_columns,) turn a row into log-odds, scales included. An n-gram's part is
@@ -552,27 +692,27 @@ def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
     space = _space(codes.size)
     statistics = np.empty(N_STATISTICS, np.int32)
     n = tokenise(codes, 0, codes.size, fold, space, statistics)
-    n = join(n, word_table.slots, space, statistics)
+    n = join(n, tables.index, space, statistics)
     by_token = np.zeros(n + 1, np.float64)
-    m = grams(n, space)
-    counts = np.zeros(gram_table.rows.shape[0], np.uint8)
     by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
-    for g in range(m):
-        row = _look_up(space.grams[g], gram_table.slots)
-        if row >= 0:
-            part = 0.0
-            for c in range(gram_direction.size):
-                part += gram_direction[c] * gram_table.rows[row, c]
-            part *= _part(row, counts)
-            first = space.gram_starts[g]
-            last = space.gram_ends[g]
-            for t in range(first, last):
-                by_token[t] += part * by_length / (last - first)
-    m = words(n, word_table, space, statistics)
-    word_counts = np.zeros(word_table.weights.size, np.uint8)
+    of_tokens, m = grams(n, tables.index.sieve, space)
+    found = find(n, of_tokens, m, tables.index, space)
+    count(space.rows, found, space.seen, space.times, space.parts)
+    for g in range(found):
+        part = 0.0
+        for c in range(gram_direction.size):
+            part += gram_direction[c] * tables.grams[space.rows[g], c]
+        part *= space.parts[g]
+        place = space.places[g]
+        first = space.gram_starts[place] if place >= 0 else -1 - place
+        last = space.gram_ends[place] if place >= 0 else -place
+        for t in range(first, last):
+            by_token[t] += part * by_length / (last - first)
+    m = words(n, tables, space, statistics)
+    count(space.word_rows, m, space.seen, space.times, space.parts)
     word_weights = np.empty(m, np.int32)
     for w in range(m):
-        word_weights[w] = _weight(space.word_rows[w], word_table.weights, word_counts)
+        word_weights[w] = _weight(tables.weights[space.word_rows[w]], space.parts[w])
     total = max(word_weights.sum(), 1)
     starts = np.empty(n, np.int32)
     ends = np.empty(n, np.int32)
@@ -586,7 +726,7 @@ def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
             row = space.word_rows[w]
             part = 0.0
             for c in range(word_direction.size):
-                part += word_direction[c] * word_table.rows[row, c]
+                part += word_direction[c] * tables.words[row, c]
             weights[spans] = part * word_weights[w] / total
             stop = space.word_ends[w]
             w += 1
@@ -600,16 +740,25 @@ def book(codes, fold, gram_table, word_table, gram_direction, word_direction):
 
 
 @njit(nogil=True, cache=True)
-def index(keys):
-    """The slots of a table whose row `i` has the hash `keys[i]`; at most half of them are full."""
+def index(gram_keys, word_keys):
+    """The Index of n-grams and words whose rows `i` have the hashes `keys[i]`; it is at most half full.
+
+    There may be MOST_ROWS of either.
+    """
     size = 2
-    while size < 2 * keys.size:
+    while size < 2 * (gram_keys.size + word_keys.size):
         size *= 2
     slots = np.zeros(size, np.uint64)
+    sieve = np.zeros(max(size // 2, 1), np.uint8)
     mask = np.uint64(size - 1)
-    for i in range(keys.size):
-        at = keys[i] & mask
-        while slots[at] != np.uint64(0):
-            at = (at + _ONE) & mask
-        slots[at] = (keys[i] >> _SHIFT) << _SHIFT | np.uint64(i + 1)
-    return slots
+    sieve_mask = np.uint64(8 * sieve.size - 1)
+    for keys, shift in ((gram_keys, np.uint64(0)), (word_keys, _ROW_BITS)):
+        for i in range(keys.size):
+            key = keys[i]
+            at = key & mask
+            while slots[at] != np.uint64(0) and slots[at] >> _BOTH_BITS != key >> _BOTH_BITS:
+                at = (at + _ONE) & mask
+            slots[at] |= (key >> _BOTH_BITS) << _BOTH_BITS | np.uint64(i + 1) << shift
+            bit = (key >> _SIEVE_SHIFT) & sieve_mask
+            sieve[bit >> _THREE] |= np.uint8(_ONE << (bit & _SEVEN))
+    return Index(slots, sieve)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 import model
 from model import Classifier
-from model.classifier import REASONS
+from model.rules import REASONS
 from service.labels import Labels, RelabelError
 
 SLICE_ROWS, SLICE_BYTES = 8_192, 4 * 1024 * 1024  # what the kernel gets at a time

@@ -88,7 +88,7 @@ class Staged:
         at = now()
         answers = []
         for report, said, chance in zip(ids, classifier.classify(texts), chances, strict=True):
-            answer = {"relabel": job, "report": report, **said.__dict__, "created_at": at}
+            answer = {"relabel": job, "report": report, **said._asdict(), "created_at": at}
             del answer["ranked"], answer["model"]
             answer["probabilities"] = as_json(dict(zip(names, chance, strict=True)))
             answer["lot"] = None if said.needs_review else self._draw(job, report)

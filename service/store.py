@@ -208,7 +208,7 @@ def _campaign(connection: Connection, marks: list[int], report: str) -> str:
 
 
 def _row(report: str, prediction: Prediction, probabilities: Mapping[str, float]) -> dict[str, Any]:
-    said = {name: value for name, value in prediction.__dict__.items() if name != "ranked"}
+    said = {name: value for name, value in prediction._asdict().items() if name != "ranked"}
     return said | {"report": report, "probabilities": dict(probabilities), "created_at": now()}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import model
 from model import artifact
-from model.classifier import REASONS, SHIPPED
+from model.classifier import SHIPPED
+from model.rules import REASONS
 
 REPORTS = [
     "报警人称接到自称客服的电话，说快递丢了要理赔，让他下载会议软件共享屏幕，卡里三万被转走",

@@ -35,7 +35,7 @@ class Newer(FakeClassifier):
         if "b" not in text:
             return said
         scheme = next(c for c in self.taxonomy.categories if c.id == "romance").schemes[0].id
-        return replace(said, category="romance", scheme=scheme, needs_review=True, review_reason="unsure")
+        return said._replace(category="romance", scheme=scheme, needs_review=True, review_reason="unsure")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,9 +46,9 @@ def add_and_tell(
     """Stores a report whose hash is its text; returns it, and whether it is new."""
     said = FAKE.classify([words])[0]
     if "needs_review" in fields:
-        said = replace(said, needs_review=bool(fields.pop("needs_review")), review_reason="unsure")
+        said = said._replace(needs_review=bool(fields.pop("needs_review")), review_reason="unsure")
     if "model" in fields:
-        said = replace(said, model=str(fields.pop("model")))
+        said = said._replace(model=str(fields.pop("model")))
     shares = FAKE.category_probabilities([words])[0].tolist()
     chances = dict(zip(FAKE.taxonomy.category_ids, shares, strict=True))
     new = NewReport(words, hashlib.sha256(words.encode()).hexdigest(), **{"received_at": 1_000} | fields)

@@ -38,23 +38,25 @@ class Packed:
 
 
 @njit(nogil=True, cache=True)
-def _columns(keys, ends, slots, counts, found, parts, kept):
+def _columns(keys, ends, index, found, parts, kept):
     """Write the columns of the known n-grams and their parts; return how many.
 
-    `kept` (n_rows,) counts each row's; `counts` (n_grams,) is all zero before and after.
+    `kept` (n_rows,) counts each row's.
     """
+    longest = 0
+    for i in range(ends.size):
+        longest = max(longest, ends[i] - (ends[i - 1] if i else 0))
+    seen, times = kernel.counters(longest)
     m = 0
     first = 0
     for i in range(ends.size):
         before = m
         for at in range(first, ends[i]):
-            row = kernel._look_up(keys[at], slots)
+            row = kernel.gram_row(keys[at], index)
             if row >= 0:
                 found[m] = row
-                parts[m] = kernel._part(row, counts)
                 m += 1
-        for at in range(before, m):
-            counts[found[at]] = np.uint8(0)
+        kernel.count(found[before:m], m - before, seen, times, parts[before:m])
         kept[i] = m - before
         first = ends[i]
     return m
@@ -126,19 +128,18 @@ def pack(
     move: Callable[[float], None] = lambda done: None,
 ) -> Packed:
     """Read all texts once, some thousands at a time."""
-    slots = kernel.index(features.keys)
+    index = kernel.index(features.keys, np.empty(0, np.uint64))
     known = features.vocabulary.table()
     ends = np.zeros(len(texts) + 1, np.int64)
     share = np.empty(len(texts), np.float32)
     meaning = np.empty((len(texts), features.vocabulary.vectors.shape[1]), np.float32)
-    counts = np.zeros(features.keys.size, np.uint8)
     columns, shares_of = [], []
     for start in range(0, len(texts), CHUNK):
         seen = words.emit(texts[start : start + CHUNK], table, known)
         stop = start + seen.lengths.size
         found, of = np.empty(seen.keys.size, np.int32), np.empty(seen.keys.size, np.uint8)
         kept = np.empty(seen.lengths.size, np.int64)
-        m = _columns(seen.keys, seen.key_ends, slots, counts, found, of, kept)
+        m = _columns(seen.keys, seen.key_ends, index, found, of, kept)
         columns.append(found[:m].copy())
         shares_of.append(of[:m].copy())
         ends[start + 1 : stop + 1] = kept

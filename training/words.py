@@ -27,7 +27,7 @@ from joblib import Parallel, delayed
 
 from model import kernel
 from model.classifier import encode
-from model.kernel import Fold, Words
+from model.kernel import Fold, Tables
 
 N_CHINESE, N_ENGLISH = 38_000, 26_000  # the most frequent of each list
 N_DIMENSIONS = 256
@@ -54,10 +54,11 @@ class Vocabulary:
     weights: np.ndarray  # uint8 (n_words,)
     vectors: np.ndarray  # float32 (n_words, N_DIMENSIONS)
 
-    def table(self) -> Words:
+    def table(self) -> Tables:
         """The kernel's view, without rows, to find words in texts."""
-        none = np.zeros((self.keys.size, 0), np.int8)
-        return Words(kernel.index(self.keys), none, self.log_frequencies, self.weights)
+        index = kernel.index(np.empty(0, np.uint64), self.keys)
+        none = np.empty((0, 0), np.int8)
+        return Tables(index, none, none, self.log_frequencies, self.weights)
 
 
 def folded(texts: Sequence[str], fold: Fold) -> list[str]:
@@ -252,7 +253,7 @@ class Emitted:
     lengths: np.ndarray  # int32 (n_texts,), tokens
 
 
-def emit(texts: Sequence[str], fold: Fold, table: Words) -> Emitted:
+def emit(texts: Sequence[str], fold: Fold, table: Tables) -> Emitted:
     """Run the kernel over texts and keep what it sees."""
     codes, offsets = encode(texts)
     keys = np.empty(codes.size * (kernel.LONGEST_GRAM + 2), np.uint64)
