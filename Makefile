@@ -34,7 +34,7 @@ prove-service: setup
 	$(python) -m benchmarks.prove_service
 	$(python) -m docs.proofs
 
-# The whole of it takes hours and 8 GB of disk: make prove-relabel sizes="--rows 200000 --kills 30 --large 1000000"
+# The whole of it takes an hour and 8 GB of disk: make prove-relabel sizes="--rows 200000 --kills 30 --large 1000000"
 prove-relabel: setup
 	$(python) -m benchmarks.prove_relabel $(sizes)
 

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -301,6 +301,34 @@ def pss(pid: int) -> int:
     return 0
 
 
+def _torn(folder: Path, options: argparse.Namespace, write: Callable[[Path, int], Path]) -> dict[str, Any]:
+    source = write(folder / "reports.parquet", options.rows)
+    chunk = max(options.rows // (4 * options.kills), 100)
+    found: dict[str, Any] = {"kills": kills(folder, source, options.kills, chunk, options.workers)}
+    try:
+        found["full_disk"] = full_disk(folder, source, chunk, folder / "calm")
+    except PermissionError as error:
+        found["full_disk"] = {"skipped": str(error)}
+    return found
+
+
+def _spark(folder: Path, options: argparse.Namespace, write: Callable[[Path, int], Path]) -> dict[str, Any]:
+    some = write(folder / "some.parquet", min(options.rows, 200_000))
+    try:
+        found = spark(folder, some)
+        again = Run(some, folder / "spark", "--engine", "spark=local[2]")
+        return found | {"second_time": (again.wait(), again.said().splitlines()[-1])}
+    except AssertionError as error:
+        return {"failed": str(error)[:500]}
+
+
+def _large(folder: Path, options: argparse.Namespace, write: Callable[[Path, int], Path]) -> dict[str, Any]:
+    tenth = large(folder, write(folder / "tenth.parquet", options.large // 10), options.workers)
+    shutil.rmtree(folder / "large")
+    whole = large(folder, write(folder / "large.parquet", options.large), options.workers)
+    return {"tenth": tenth, "whole": whole}
+
+
 def main() -> int:
     """Runs all proofs and writes what was found; 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
@@ -308,50 +336,33 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--large", type=int, default=10_000_000)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", nargs="+", choices=("torn", "spark", "large"), help="Keeps the others.")
     parser.add_argument("--folder", type=Path, help="Where there is room for the files.")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("prove_relabel.json"))
     options = parser.parse_args()
     sizes = f"--rows {options.rows} --kills {options.kills} --large {options.large}"
-    found: dict[str, Any] = {
-        "command": f"python -m benchmarks.prove_relabel {sizes} --workers {options.workers}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "load_average_before": round(os.getloadavg()[0], 1),
-    }
-    known = texts()
-    labels = ("fake_loan", "part_time_job", "romance", "retired_name")
+    found: dict[str, Any] = json.loads(options.out.read_text("utf-8")) if options.only else {}
+    found |= {"machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"}
     folder = Path(tempfile.mkdtemp(prefix="ruse-prove-", dir=options.folder))
+    known, labels = texts(), ("fake_loan", "part_time_job", "romance", "retired_name")
+    proofs = {"torn": _torn, "spark": _spark, "large": _large}
     try:
-        source = make(folder / "reports.parquet", options.rows, known, labels)
-        chunk = max(options.rows // (4 * options.kills), 100)
-        found["kills"] = kills(folder, source, options.kills, chunk, options.workers)
-        try:
-            found["full_disk"] = full_disk(folder, source, chunk, folder / "calm")
-        except PermissionError as error:
-            found["full_disk"] = {"skipped": str(error)}
-        some = make(folder / "some.parquet", min(options.rows, 200_000), known, labels)
-        try:
-            found["spark"] = spark(folder, some)
-            again = Run(some, folder / "spark", "--engine", "spark=local[2]")
-            found["spark"]["second_time"] = (again.wait(), again.said().splitlines()[-1])
-        except AssertionError as error:
-            found["spark"] = {"failed": str(error)[:500]}
-        shutil.rmtree(folder / "calm")
-        shutil.rmtree(folder / "torn")
-        source.unlink()
-        tenth = make(folder / "tenth.parquet", options.large // 10, known, labels)
-        found["tenth"] = large(folder, tenth, options.workers)
-        shutil.rmtree(folder / "large")
-        found["large"] = large(
-            folder, make(folder / "large.parquet", options.large, known, labels), options.workers
-        )
+        for name in options.only or proofs:
+            about = {
+                "command": f"python -m benchmarks.prove_relabel {sizes} --workers {options.workers}",
+                "date": datetime.now(UTC).date().isoformat(),
+                "load_average_before": round(os.getloadavg()[0], 1),
+            }
+            made = proofs[name](folder, options, lambda to, rows: make(to, rows, known, labels))
+            found[name] = about | made | {"load_average_after": round(os.getloadavg()[0], 1)}
+            for left in folder.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    found["load_average_after"] = round(os.getloadavg()[0], 1)
     text = json.dumps(found, indent=1).replace(f"{folder}/", "")
     options.out.write_text(text + "\n", "utf-8")
     print(text)
-    torn, full = found["kills"], found["full_disk"]
+    torn, full = found["torn"]["kills"], found["torn"]["full_disk"]
     broken = torn["parts_that_differ"] or torn["rows_lost"] or torn["rows_doubled"] or torn["left_behind"]
     return int(bool(broken) or not full.get("same", True) or not found["spark"].get("same_rows", False))
 
