@@ -16,6 +16,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 import model
+from model.lean import without_scipy
 from service import copies, history, server, settings, telemetry
 from service import database as databases
 from service.app import create_app
@@ -61,6 +62,7 @@ def serve(
 ) -> None:
     """Answer requests until SIGTERM. Settings come from RUSE_ variables, see docs/api.md."""
     telemetry.configure_logs()
+    without_scipy()
     try:
         chosen = settings.load(host=host, port=port)
         models = start(chosen.models, lambda: past_models(chosen))
@@ -154,6 +156,7 @@ def run(chosen: Settings, models: Models, listening: socket, parent: int | None)
 def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Do the jobs of POST /v1/relabels until SIGTERM; `serve` starts one by itself."""
     telemetry.configure_logs()
+    without_scipy()
     chosen = load_settings()
     # What the power takes of staged answers is done again, and each flush would keep requests waiting.
     doer = Worker(open_database(durable=False), chosen, parent)

@@ -19,6 +19,7 @@ import pyarrow as pa
 from joblib.externals.loky import ProcessPoolExecutor
 
 from model import ModelError
+from model.lean import without_scipy
 from service import arrow
 from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options, format_of, number_rows
@@ -189,6 +190,7 @@ def _settle(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    without_scipy()
 
     def watch() -> None:
         while os.getppid() == parent:
