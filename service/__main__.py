@@ -1,6 +1,11 @@
 """`python -m service`. A door: reads arguments and the environment."""
+# ruff: noqa: E402 - imports stand after what makes them faster
 
 import gc
+
+if __name__ == "__main__":
+    gc.disable()  # a thousand modules are read that all stay: to look for garbage takes a tenth of the start
+
 import logging
 import os
 import signal
@@ -44,8 +49,10 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"  # what prometheus-client calls it; our coun
 
 
 @cli.callback()
-def main() -> None:
+def main(context: typer.Context) -> None:
     """Serve the model over HTTP, and look after what the service stores."""
+    if context.invoked_subcommand != "serve":  # which does so when it is ready
+        gc.enable()
 
 
 @cli.command()
@@ -144,8 +151,8 @@ def run(chosen: Settings, models: Models, listening: socket, parent: int | None)
     serving = server.create_server(app, chosen, parent)
     if parent is not None:  # others answer already: this one takes requests only when it can, too
         app.state.context.models.warm_up()
-    gc.collect()
     gc.freeze()  # what is here stays; to scan it again and again would stall large requests
+    gc.enable()
     try:
         serving.run(sockets=[listening])
     except KeyboardInterrupt:

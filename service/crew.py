@@ -13,10 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from joblib.externals.loky import ProcessPoolExecutor
 
 from model import ModelError
 from model.lean import without_scipy
@@ -25,6 +24,9 @@ from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options, format_of, number_rows
 from service.labels import RelabelError
 from service.manifest import Manifest
+
+if TYPE_CHECKING:
+    from joblib.externals.loky import ProcessPoolExecutor
 
 MOST_DEATHS = 5  # of pools in a row, without a chunk finished in between
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -111,6 +113,8 @@ class Crew:
 
     def _submit(self, chunk: Chunk) -> None:
         if self._pool is None:
+            from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
+
             self._pool = ProcessPoolExecutor(
                 self._job.workers,
                 initializer=_settle,
