@@ -1,7 +1,7 @@
 # One spelling of each command. The README's two work without make.
 python = .venv/bin/python
 
-.PHONY: setup serve check test docs train evaluate prove-service prove-relabel prove-latency \
+.PHONY: setup serve check test docs train evaluate bench prove-service prove-relabel prove-latency \
 	prove-poison bench-retrain
 
 setup:
@@ -23,12 +23,18 @@ docs: setup
 	$(python) -m docs.reference
 	$(python) -m docs.api
 	$(python) -m docs.proofs
+	$(python) -m docs.performance
 
 train: setup
 	$(python) -m training train --output model/artifact
 
 evaluate: setup
 	$(python) -m training evaluate
+
+# With the rows of 10 million reports, half an hour and 6 GB of disk more: make bench sizes=--large
+bench: setup
+	$(python) -m benchmarks.bench $(sizes)
+	$(python) -m docs.performance
 
 prove-service: setup
 	$(python) -m benchmarks.prove_service

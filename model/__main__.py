@@ -200,7 +200,9 @@ class _NoColumn(ModelError, ValueError):
 
 def _load() -> "Classifier":
     from model.classifier import load
+    from model.lean import without_scipy
 
+    without_scipy()
     return load(os.environ.get("RUSE_MODELS") or None)
 
 

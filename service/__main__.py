@@ -1,6 +1,11 @@
 """`python -m service`. A door: reads arguments and the environment."""
+# ruff: noqa: E402 - imports stand after what makes them faster
 
 import gc
+
+if __name__ == "__main__":
+    gc.disable()  # a thousand modules are read that all stay: to look for garbage takes a tenth of the start
+
 import logging
 import os
 import signal
@@ -16,6 +21,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 import model
+from model.lean import without_scipy
 from service import copies, history, server, settings, telemetry
 from service import database as databases
 from service.app import create_app
@@ -43,8 +49,10 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"  # what prometheus-client calls it; our coun
 
 
 @cli.callback()
-def main() -> None:
+def main(context: typer.Context) -> None:
     """Serve the model over HTTP, and look after what the service stores."""
+    if context.invoked_subcommand != "serve":  # which does so when it is ready
+        gc.enable()
 
 
 @cli.command()
@@ -61,6 +69,7 @@ def serve(
 ) -> None:
     """Answer requests until SIGTERM. Settings come from RUSE_ variables, see docs/api.md."""
     telemetry.configure_logs()
+    without_scipy()
     try:
         chosen = settings.load(host=host, port=port)
         models = start(chosen.models, lambda: past_models(chosen))
@@ -142,8 +151,8 @@ def run(chosen: Settings, models: Models, listening: socket, parent: int | None)
     serving = server.create_server(app, chosen, parent)
     if parent is not None:  # others answer already: this one takes requests only when it can, too
         app.state.context.models.warm_up()
-    gc.collect()
     gc.freeze()  # what is here stays; to scan it again and again would stall large requests
+    gc.enable()
     try:
         serving.run(sockets=[listening])
     except KeyboardInterrupt:
@@ -154,6 +163,7 @@ def run(chosen: Settings, models: Models, listening: socket, parent: int | None)
 def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Do the jobs of POST /v1/relabels until SIGTERM; `serve` starts one by itself."""
     telemetry.configure_logs()
+    without_scipy()
     chosen = load_settings()
     # What the power takes of staged answers is done again, and each flush would keep requests waiting.
     doer = Worker(open_database(durable=False), chosen, parent)

@@ -13,17 +13,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from joblib.externals.loky import ProcessPoolExecutor
 
 from model import ModelError
+from model.lean import without_scipy
 from service import arrow
 from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options, format_of, number_rows
 from service.labels import RelabelError
 from service.manifest import Manifest
+
+if TYPE_CHECKING:
+    from joblib.externals.loky import ProcessPoolExecutor
 
 MOST_DEATHS = 5  # of pools in a row, without a chunk finished in between
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -110,6 +113,8 @@ class Crew:
 
     def _submit(self, chunk: Chunk) -> None:
         if self._pool is None:
+            from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
+
             self._pool = ProcessPoolExecutor(
                 self._job.workers,
                 initializer=_settle,
@@ -189,6 +194,7 @@ def _settle(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    without_scipy()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
@@ -133,6 +131,9 @@ class Database:
             into = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
             connection.exec_driver_sql(into, values)
             return
+        import psycopg  # which a service on SQLite does not wait for
+        from psycopg import sql
+
         columns = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
         copying = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
         raw = connection.connection.driver_connection

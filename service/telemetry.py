@@ -3,6 +3,7 @@
 import logging
 import sys
 import uuid
+from collections import Counter as Tally
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,8 +128,9 @@ class Metrics:
 
     def count(self, predictions: Iterable[Prediction]) -> None:
         """Counts what was classified."""
-        for said in predictions:
-            self.predictions.labels(said.category, "true" if said.needs_review else "false").inc()
+        counts = Tally((said.category, said.needs_review) for said in predictions)
+        for (category, needs_review), n in counts.items():
+            self.predictions.labels(category, "true" if needs_review else "false").inc(n)
 
     def text(self, depth: int | None, jobs: tuple[dict[str, int], int, float] | None = None) -> bytes:
         """All metrics in the text format of Prometheus, with the depth of the queue where known.

@@ -37,8 +37,8 @@ SMALL = {
 
 # Files that take longest, in the order in which they are begun, so that none is left for the end alone.
 LONGEST = (
-    "test_packaging", "test_workers", "test_commands", "test_contract", "test_serve", "test_main",
-    "test_prove_service", "test_faults", "test_models",
+    "test_bench", "test_packaging", "test_workers", "test_commands", "test_contract", "test_serve",
+    "test_main", "test_prove_service", "test_faults", "test_models",
 )  # fmt: skip
 
 

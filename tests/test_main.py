@@ -39,6 +39,14 @@ def test_an_argument_is_the_text() -> None:
     assert len(found["ranked"]) == 5  # type: ignore[arg-type]
 
 
+def test_a_command_is_light() -> None:
+    """To classify a text imports neither SciPy's linear algebra nor what draws tables."""
+    done = run("classify", LOAN, PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rsplit(b"|")[-1].strip() for line in done.stderr.splitlines()}
+    assert b"model.kernel" in imported
+    assert not {b"scipy.linalg", b"sklearn", b"rich", b"pyarrow"} & imported
+
+
 def test_lines_of_json_with_bad_ones_between() -> None:
     """Bad lines give an object with their number and a code, the rest is classified, the exit says so."""
     lines = [

@@ -1,0 +1,143 @@
+"""The row of `make bench` about the fit: ours against the same features and loss in scikit-learn.
+
+Both begin with texts and end with weights. scikit-learn makes the n-grams (the same tokens, 1 to 4 of
+them, and the letter n-grams of Latin words; the same number of columns, idf, damping and length norm)
+and fits `LogisticRegression` with the same C and class weights; its L-BFGS may take as many steps over
+all rows as ours. The block of meanings, which scikit-learn has no part for, is given to it: the time
+that it takes counts for ours only. The record holds the loss of both, each on its own features.
+"""
+
+import re
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+import model
+from benchmarks import bench_texts
+from model import kernel, taxonomy
+from model.kernel import Fold
+from training import bulk, fit, words
+from training.words import Vocabulary
+
+_TOKENS = re.compile(r"[㐀-鿿]|[a-z]+|[0-9]+|[^\W㐀-鿿a-z0-9]+")
+
+
+def run(path: Path, count: int, ours: bool, quick: bool) -> dict[str, float]:
+    """Seconds and loss of a fit of the first `count` texts; `quick` has few words, and takes few steps."""
+    table = bench_texts.read(path, count)
+    tree = taxonomy.load()
+    column = {scheme: at for at, scheme in enumerate(tree.scheme_ids)}
+    texts, batches = table["text"].to_pylist(), table["batch"].to_pylist()
+    targets = np.array([column[scheme] for scheme in table["scheme"].to_pylist()])
+    folds = model.load().fold
+    vocabulary = _small(texts, folds) if quick else _whole(folds)
+    settings = fit.Settings(steps=5) if quick else fit.Settings()
+    if ours:  # what numba compiles or reads from its cache is no part of a fit
+        once = fit.Settings(steps=1)
+        _ours(texts[:100], targets[:100], batches[:100], len(column), folds, vocabulary, once)
+    work = _ours if ours else _theirs
+    seconds, loss = work(texts, targets, batches, len(column), folds, vocabulary, settings)
+    return {"seconds": seconds, "loss": loss}
+
+
+def _whole(folds: Fold) -> Vocabulary:
+    return words.make([e.text for examples in bench_texts.own().values() for e in examples], folds)
+
+
+def _small(texts: list[str], folds: Fold) -> Vocabulary:
+    chosen = sorted({token for text in texts for token in _TOKENS.findall(text.lower())})[:500]
+    vectors = np.random.default_rng(0).normal(size=(len(chosen), 16)).astype(np.float32)
+    return words.vocabulary(chosen, np.full(len(chosen), 1e-4), texts, folds, vectors)
+
+
+def _ours(
+    texts: list[str],
+    targets: np.ndarray,
+    batches: list[str],
+    n: int,
+    folds: Fold,
+    vocabulary: Vocabulary,
+    settings: fit.Settings,
+) -> tuple[float, float]:
+    """Seconds and loss."""
+    began = time.perf_counter()
+    fitted = bulk.fit_all(texts, targets, batches, n, folds, vocabulary, settings)
+    return time.perf_counter() - began, float(fitted.loss)
+
+
+def _theirs(
+    texts: list[str],
+    targets: np.ndarray,
+    _: list[str],
+    n: int,
+    folds: Fold,
+    vocabulary: Vocabulary,
+    settings: fit.Settings,
+) -> tuple[float, float]:
+    """Seconds and loss."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    meaning, lengths = _meaning(texts, folds, vocabulary, settings.meaning)
+    began = time.perf_counter()
+    vectors = TfidfVectorizer(
+        analyzer=_grams, min_df=settings.least_texts, max_features=settings.most_grams,
+        sublinear_tf=True, norm=None, dtype=np.float32,
+    )  # fmt: skip
+    matrix = sparse.diags(lengths) @ vectors.fit_transform(texts)
+    matrix = sparse.hstack([matrix, sparse.csr_matrix(meaning)], format="csr", dtype=np.float32)
+    weights = fit.class_weights(targets, n, settings.balance)[targets]
+    regression = LogisticRegression(C=settings.strength, max_iter=bulk.STEPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(matrix, targets, weights)
+    seconds = time.perf_counter() - began
+    return seconds, _loss(regression, matrix, targets, weights, settings)
+
+
+def _loss(
+    regression: Any, matrix: Any, targets: np.ndarray, weights: np.ndarray, settings: fit.Settings
+) -> float:
+    """Weighted mean cross-entropy and the penalty, as `training.softmax` has it."""
+    scores = regression.decision_function(matrix)
+    if scores.ndim == 1:
+        scores = np.column_stack([-scores / 2, scores / 2])
+    scores -= scores.max(axis=1, keepdims=True)
+    at = np.searchsorted(regression.classes_, targets)
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(at)), at]
+    total = float(weights.sum())
+    penalty = float((regression.coef_**2).sum()) / (2 * settings.strength * total)
+    return float(losses @ weights) / total + penalty
+
+
+def _meaning(
+    texts: list[str], folds: Fold, vocabulary: Vocabulary, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The block of meanings (n_texts, n_dimensions), scaled, and 1 / sqrt(tokens) of each text."""
+    table = vocabulary.table()
+    parts = []
+    for at in range(0, len(texts), bulk.CHUNK):
+        seen = words.emit(texts[at : at + bulk.CHUNK], folds, table)
+        parts.append((fit.means(seen, vocabulary), 1 / np.sqrt(np.maximum(seen.lengths, 1))))
+    block, lengths = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    length = float(np.linalg.norm(block, axis=1).mean())
+    return scale / max(length, 1e-12) * block, lengths
+
+
+def _grams(text: str) -> list[str]:
+    """What the kernel makes of a text: n-grams of tokens, and of the letters of Latin words."""
+    tokens = _TOKENS.findall(text.lower())
+    found = list(tokens)
+    for n in range(2, kernel.LONGEST_GRAM + 1):
+        found += [" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]
+    for token in tokens:
+        if token[0].isascii() and token.isalpha() and len(token) >= kernel.LETTER_GRAM:
+            edged = f"_{token}_"
+            size = kernel.LETTER_GRAM
+            found += [edged[at : at + size] for at in range(len(edged) - size + 1)]
+    return found
