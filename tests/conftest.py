@@ -11,7 +11,7 @@ import pytest
 import model
 from model import artifact, fold, taxonomy
 from model.kernel import Fold
-from training import calibrate, contest, fit, words
+from training import calibrate, contest, fit, guess, words
 
 SMALL = {
     "loan_upfront_fee": [
@@ -112,19 +112,21 @@ def save_small(folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table:
 
 
 def shrink_words(monkeypatch: pytest.MonkeyPatch, table: Fold) -> None:
-    """Training with a small vocabulary, vectors by hash in place of the encoder's, and few simulations."""
+    """Training with a small vocabulary, short vectors by hash in place of the encoder's, few steps and
+    few simulations."""
     lists = tuple(dict(sorted(known.items(), key=lambda e: -e[1])[:200]) for known in words._lists())
 
     def vectors(chosen: list[str]) -> np.ndarray:
         seeds = [int(hashlib.sha256(word.encode()).hexdigest()[:8], 16) for word in chosen]
-        return np.array([np.random.default_rng(seed).normal(size=256) for seed in seeds], np.float32)
+        return np.array([np.random.default_rng(seed).normal(size=64) for seed in seeds], np.float32)
 
     monkeypatch.setattr(words, "_lists", lambda: lists)
     monkeypatch.setattr(words, "distil", vectors)
+    monkeypatch.setattr(words, "N_DIMENSIONS", 64)
     monkeypatch.setattr(fold, "make", lambda: (table.targets, table.kinds))
+    monkeypatch.setattr(guess, "STEPS", 10)
     monkeypatch.setattr(calibrate, "SIMULATIONS", 50)
     monkeypatch.setattr(contest, "SAMPLES", 1000)
-    monkeypatch.setattr(contest, "SPEED_ROUNDS", 2)
 
 
 @pytest.fixture(scope="module")

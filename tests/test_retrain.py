@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,15 +31,25 @@ def mine(folder: Path, n: int = 40, seed: int = 0) -> Plan:
     return Plan([corpus], folder / "work", folder / "models", flat=True, settings=STEPS)
 
 
-def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, small_words: None) -> None:
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, small_words: None) -> retrain.Outcome:
+    """A first run; no test changes its folder."""
+    return retrain.run(mine(tmp_path_factory.mktemp("first")))
+
+
+@pytest.fixture
+def promoted(first: retrain.Outcome, tmp_path: Path) -> Plan:
+    """A plan in a folder of its own whose first run is promoted."""
+    shutil.copytree(first.folder.parents[1], tmp_path, dirs_exist_ok=True)
+    promote.promote(tmp_path / "work" / first.folder.name, tmp_path / "models")
+    return mine(tmp_path)
+
+
+def test_the_same_inputs_give_the_same_bytes(first: retrain.Outcome, tmp_path: Path) -> None:
     """Two runs in two places write byte-identical models, and the second of one place too."""
-    folders = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        folders.append(retrain.run(mine(tmp_path / name)).folder)
-    again = retrain.run(mine(tmp_path / "two")).folder
+    two, again = (retrain.run(mine(tmp_path)).folder for _ in range(2))
     for name in ("arrays.npz", "manifest.json", "taxonomy.toml", "heldout.npz"):
-        contents = {(folder / promote.MODEL / name).read_bytes() for folder in (*folders, again)}
+        contents = {(folder / promote.MODEL / name).read_bytes() for folder in (first.folder, two, again)}
         assert len(contents) == 1, name
 
 
@@ -62,19 +73,16 @@ def test_a_run_leaves_everything_a_person_needs(tmp_path: Path, small_words: Non
     assert (done.folder / "audit.html").stat().st_mode & 0o077 == 0
 
 
-def test_a_worse_challenger_is_not_promoted(tmp_path: Path, small_words: None) -> None:
+def test_a_worse_challenger_is_not_promoted(promoted: Plan, first: retrain.Outcome, tmp_path: Path) -> None:
     """A model fitted on shuffled labels is refused with the reasons, and the champion answers on."""
-    plan = mine(tmp_path)
-    first = retrain.run(plan)
-    promote.promote(first.folder, tmp_path / "models")
-    path = plan.corpora[0].path
+    path = promoted.corpora[0].path
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     frozen = set(json.loads((tmp_path / "models" / "frozen.json").read_text()))
     for at, row in enumerate(rows):
         if collect.key(row["text"]) not in frozen and at % 2:
             row["label"] = KINDS[(KINDS.index(row["label"]) + 1) % 3]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    second = retrain.run(plan)
+    second = retrain.run(promoted)
     assert not second.promoted
     assert any(reason.startswith("not worse: macro-F1 differs by -") for reason in second.reasons)
     with pytest.raises(promote.PromotionError, match="macro-F1"):
@@ -82,13 +90,10 @@ def test_a_worse_challenger_is_not_promoted(tmp_path: Path, small_words: None) -
     assert model.load(tmp_path / "models").manifest.version == first.version
 
 
-def test_an_equal_challenger_is_promoted(tmp_path: Path, small_words: None) -> None:
+def test_an_equal_challenger_is_promoted(promoted: Plan, first: retrain.Outcome, tmp_path: Path) -> None:
     """With the same rows again the challenger is not worse, on rows that neither has seen."""
-    plan = mine(tmp_path)
-    first = retrain.run(plan)
-    promote.promote(first.folder, tmp_path / "models")
     before = json.loads((tmp_path / "models" / "frozen.json").read_text())
-    second = retrain.run(replace(plan, settings=fit.Settings(steps=11)))
+    second = retrain.run(replace(promoted, settings=fit.Settings(steps=11)))
     assert second.promoted, second.reasons
     assert second.version != first.version
     assert json.loads((tmp_path / "models" / "frozen.json").read_text()) == before
@@ -111,21 +116,18 @@ with pytest.MonkeyPatch.context() as patch:
 """
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, small_words: None) -> None:
+def test_a_killed_run_goes_on(first: retrain.Outcome, tmp_path: Path) -> None:
     """Killed while it scores its folds, a run keeps those that are done and ends with the same model."""
-    here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir()
-    there.mkdir()
-    command = [sys.executable, "-c", SCRIPT, str(here)]
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     process = subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(here.glob("work/*/folds/fold-1.npy")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("work/*/folds/fold-1.npy")) and time.monotonic() < deadline:
         time.sleep(0.005)
         assert process.poll() is None, "the run ended before it was killed"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = {path: path.stat().st_mtime_ns for path in here.glob("work/*/folds/fold-[01].npy")}
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/*/folds/fold-[01].npy")}
     assert len(done) == 2
-    went_on = retrain.run(mine(here))
+    went_on = retrain.run(mine(tmp_path))
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    assert went_on.version == retrain.run(mine(there)).version
+    assert went_on.version == first.version

@@ -59,7 +59,7 @@ def test_reviews_recalibrate_without_a_fit(tmp_path: Path, small_model: Path) ->
     assert done.returncode == 0, done.stderr
     before, after = model.load(small_model), model.load(output)
     assert after.manifest.version != before.manifest.version
-    assert (before.grams.rows == after.grams.rows).all()
+    assert (before.tables.grams == after.tables.grams).all()
     assert after.manifest.thresholds["fake_loan"] < 1 < after.manifest.thresholds["romance"]
     candidates = after.candidates([rows[0]["text"]])[0]
     assert candidates[0] == "fake_loan"
