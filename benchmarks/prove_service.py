@@ -319,7 +319,7 @@ def settle(service: Service, ledger: Ledger) -> None:
     """Waits, two minutes at most, until the service has written its file anew after the last erasure."""
     deadline = time.monotonic() + 120
     while ledger.erased & in_files(service.folder) and time.monotonic() < deadline:
-        time.sleep(1.0)
+        time.sleep(0.25)
 
 
 def two_models(folder: Path, source: Path) -> Path:

@@ -44,8 +44,11 @@ class Installed:
 
 
 def bare() -> dict[str, str]:
-    """The environment without anything of whoever runs the tests."""
-    return {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+    """The environment without anything of whoever runs the tests.
+
+    Python compiles what is imported, as it is; pip would compile all of a dozen packages beforehand.
+    """
+    return {name: value for name, value in os.environ.items() if name.startswith(KEPT)} | {"PIP_COMPILE": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What pip makes of the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True, env=bare())
     (found,) = folder.glob("*.whl")
     return found
 

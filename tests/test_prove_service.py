@@ -30,7 +30,7 @@ def test_twenty_writers_at_once(small_model: Path, tmp_path: Path) -> None:
 
 def test_a_mixed_load(small_model: Path, tmp_path: Path) -> None:
     """With promotions and killed workers in it, a load gets no 5xx and loses and doubles nothing."""
-    found = prove_service.load(tmp_path, 6.0, small_model, kill_every=3.0, promote_every=1.0)
+    found = prove_service.load(tmp_path, 4.0, small_model, kill_every=2.0, promote_every=0.6)
     assert not broken(found), found
     assert found["kills"] >= 1
     assert found["promotions"] >= 5

@@ -144,9 +144,11 @@ def _connects(address: tuple[str, int]) -> bool:
     return True
 
 
-def test_no_text_reaches_the_log(small_model: Path, tmp_path: Path) -> None:
-    """Whatever a client sends, and wherever in a request, the log repeats none of it."""
-    with served(tmp_path / "log", RUSE_MODELS=str(small_model)) as it:
+def test_the_log_tells_of_settings_and_of_no_text(small_model: Path, tmp_path: Path) -> None:
+    """A variable that only looks like a setting is told of and stops nothing; of what clients send, the
+    log repeats nothing."""
+    with served(tmp_path / "log", RUSE_MODELS=str(small_model), RUSE_PROT="1") as it:
+        assert "RUSE_PROT" in it.log.read_text("utf-8")
         client = it.client
         client.post("/v1/classify", json={"text": f"{SECRET} took my money"})
         client.post("/v1/classify", json={"text": f"{SECRET}\0"})
@@ -189,9 +191,3 @@ def test_a_taken_port_ends_the_start(small_model: Path) -> None:
     assert "address_unusable: " in said
     assert port in said
     assert "choose another" in said
-
-
-def test_a_misspelt_setting_is_warned_of(small_model: Path, tmp_path: Path) -> None:
-    """A variable that only looks like a setting does not stop the service, but is told of."""
-    with served(tmp_path / "log", RUSE_MODELS=str(small_model), RUSE_PROT="1") as it:
-        assert "RUSE_PROT" in it.log.read_text("utf-8")
