@@ -12,10 +12,11 @@ from typing import Any
 
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
+READY = b"GET /health/ready HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """Sends requests one after the other until the time or their number is over."""
+    """Asks whether the service is ready; then sends requests until the time or their number is over."""
 
     def __init__(self, requests: list[bytes], first: int, most: int, until: float) -> None:
         self.done = asyncio.get_running_loop().create_future()
@@ -28,7 +29,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._send()
+        self._transport.write(READY)
 
     def _send(self) -> None:
         if len(self.times) >= self._most or time.perf_counter() >= self._until:
@@ -52,7 +53,8 @@ class Connection(asyncio.Protocol):
             begin = self._answer.lower().index(LENGTH, 0, head) + len(LENGTH)
             self._whole = head + len(END) + int(self._answer[begin : self._answer.index(b"\r", begin)])
         if len(self._answer) >= self._whole:
-            self.times.append(time.perf_counter() - self._sent)
+            if self._sent:
+                self.times.append(time.perf_counter() - self._sent)
             self._answer.clear()
             self._whole = 0
             self._send()

@@ -6,7 +6,7 @@ _BLAS = "scipy.linalg.cython_blas"
 
 
 def without_scipy() -> None:
-    """Keeps numba from importing SciPy's linear algebra; to be called by a door before the first text is classified.
+    """Keeps numba from importing SciPy's linear algebra; for doors, before the first text is classified.
 
     When its first function is called, numba imports that only to learn whether `np.dot` could be
     compiled: a quarter of the time that a command takes, and memory in every process, for what the

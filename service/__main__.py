@@ -1,5 +1,4 @@
 """`python -m service`. A door: reads arguments and the environment."""
-# ruff: noqa: E402 - imports stand after what makes them faster
 
 import gc
 

@@ -135,8 +135,10 @@ def add_health(app: FastAPI, context: Context) -> None:
         """
         if context.draining:
             raise Problem("shutting_down", headers=RETRY_AFTER)
-        context.models.check_ready()
         models = context.models
+        models.check_ready()
+        if not context.rehearsed:
+            raise Problem("not_ready", headers=RETRY_AFTER)
         said = {"model": models.current.manifest.version, "model_refused": models.refused}
         return json(orjson.dumps({"status": "ready", **said}))
 

@@ -20,6 +20,7 @@ from service.docs import add_docs
 from service.guard import Guard, on_http_exception, on_problem
 from service.models import Models
 from service.problems import Problem
+from service.rehearsal import rehearse
 from service.relabels import add_relabels
 from service.reports import add_desk, add_reports
 from service.security import REFRESH
@@ -39,8 +40,8 @@ def create_app(models: Models, settings: Settings, shared: Path | None = None) -
     context = contexts.create(models, settings, shared)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work) for work in _chores(context)]
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(work) for work in (_warm_up(app, context), *_chores(context))]
         yield
         for task in tasks:
             task.cancel()
@@ -76,6 +77,12 @@ def create_app(models: Models, settings: Settings, shared: Path | None = None) -
     return app
 
 
+async def _warm_up(app: FastAPI, context: Context) -> None:
+    await run_sync(context.models.warm_up)
+    await rehearse(app)
+    context.rehearsed = True
+
+
 def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
     async def look_for_model() -> None:
         if context.models.has_changed():
@@ -103,7 +110,6 @@ def _chores(context: Context) -> list[Coroutine[Any, Any, None]]:
                 log.info("%d reports were erased, for they were older than RUSE_RETENTION_DAYS", count)
 
     chores: list[Coroutine[Any, Any, None]] = [
-        run_sync(context.models.warm_up),
         note_model(),
         _every(REFRESH, read_keys),
         _every(REFRESH, scrub),

@@ -48,6 +48,7 @@ class Context:
     metrics: Metrics
     threads: CapacityLimiter
     draining: bool = False
+    rehearsed: bool = False
     _store_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CONNECTIONS))
 
     async def in_store(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -13,6 +13,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import RETRY_AFTER, Problem
+from service.rehearsal import is_rehearsal
 from service.telemetry import ACCESS, METHODS, Metrics, request_id
 
 log = logging.getLogger("ruse.service")
@@ -77,7 +78,8 @@ class Guard:
             if not status:
                 await Problem("internal_error").response()(scope, receive, watch)
         finally:
-            self._note(scope, number, method, status or 499, time.perf_counter() - began)
+            if not is_rehearsal(scope):
+                self._note(scope, number, method, status or 499, time.perf_counter() - began)
             structlog.contextvars.clear_contextvars()
 
     def _note(self, scope: Scope, number: str, method: str, status: int, seconds: float) -> None:
