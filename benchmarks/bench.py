@@ -13,8 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -265,50 +264,46 @@ def _short(figure: float) -> float:
     return round(figure) if abs(figure) >= 1_000 else float(f"{figure:.4g}")
 
 
-def run(size: Size, chosen: set[str], quick: bool, say: Callable[[str], Any]) -> dict[str, Any]:
-    """The rows that are chosen, and those measured with them, by name."""
-    found: dict[str, dict[str, Any]] = {}
+def run(size: Size, chosen: set[str], quick: bool) -> Iterator[dict[str, dict[str, Any]]]:
+    """The rows that are chosen and those measured with them, measurement by measurement, by name."""
     with tempfile.TemporaryDirectory(prefix="ruse-bench-") as folder:
         bench = Bench(size, Path(folder), quick)
         for work, names in WORKS.items():
             if chosen.intersection(names):
-                began = time.monotonic()
-                measured = work(bench)
-                say(f"{work.__name__}: {time.monotonic() - began:.1f} s")
-                found |= measured
-                for name in names:
-                    say(f"{name}: {json.dumps(measured[name], ensure_ascii=False)}")
-    return {name: found[name] for name in ROWS if name in found}
+                load = round(os.getloadavg()[0], 1)
+                about = {"date": datetime.now(UTC).date().isoformat(), "load_before": load}
+                yield {name: found | about for name, found in work(bench).items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures, writes the record and shows it."""
+    """Measures, writes the record as it goes, and shows it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="all in miniature; says nothing about speed")
     parser.add_argument("--large", action="store_true", help="with the rows that take 10 million reports")
-    parser.add_argument("--only", nargs="+", choices=ROWS, default=[], metavar="NAME", help=", ".join(ROWS))
+    parser.add_argument(
+        "--only", nargs="+", choices=ROWS, metavar="NAME", help=f"keeps the other rows: {', '.join(ROWS)}"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args(arguments)
-    chosen = set(options.only) or set(ROWS) - (set() if options.large or options.quick else set(LARGE))
-    words = [name for name in ("quick", "large") if getattr(options, name)]
-    flags = "".join(f" --{name}" for name in words) + "".join(
-        [" --only", *(f" {name}" for name in options.only)] if options.only else []
-    )
-    load_before = round(os.getloadavg()[0], 1)
-    rows = run(
-        QUICK if options.quick else Size(), chosen, options.quick, lambda line: print(line, file=sys.stderr)
-    )
-    found = {
-        "command": f"python -m benchmarks.bench{flags}",
-        "date": datetime.now(UTC).date().isoformat(),
+    known = {
+        "command": f"python -m benchmarks.bench{' --quick' if options.quick else ''}",
         "machine": f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}",
-        "load_before": load_before,
-        "rows": rows,
     }
-    options.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    for name, known in rows.items():
-        said = known.get("skipped") or f"{known['ratio']:g} of {known['aim']}"
-        print(f"{'reached' if known['reached'] else 'not yet':8} {name:17} {said}")
+    before = json.loads(options.out.read_text("utf-8")) if options.only and options.out.exists() else {}
+    rows: dict[str, Any] = {name: skipped(name, "not measured yet") for name in ROWS}
+    if {name: before.get(name) for name in known} == known:  # figures of another machine are no match
+        rows |= before["rows"]
+    chosen = set(options.only or ROWS)
+    if not (options.only or options.large or options.quick):
+        chosen -= set(LARGE)
+    for found in run(QUICK if options.quick else Size(), chosen, options.quick):
+        rows |= found
+        options.out.write_text(
+            json.dumps(known | {"rows": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
+        for name, row in found.items():
+            said = row.get("skipped") or f"{row['ratio']:g} of {row['aim']}"
+            print(f"{'reached' if row['reached'] else 'not yet':8} {name:17} {said}", flush=True)
     return 0
 
 
