@@ -13,6 +13,7 @@ from conftest import stories
 import model
 from model import taxonomy
 from model.__main__ import main as model_main
+from service import telemetry
 from service.__main__ import cli
 from service.database import Database
 from service.desk import Desk, NewReview
@@ -54,6 +55,7 @@ def run(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elif words[:4] == ["python", "-m", "service", "export"]:
         assert not cli(words[3:], standalone_mode=False)
     elif words[:4] == ["python", "-m", "service", "relabel"]:
+        monkeypatch.setattr(telemetry, "configure_logs", lambda: None)  # to a stream that ends with the test
         assert not cli([*words[3:], "--workers", "1"], standalone_mode=False)
     elif words[:4] == ["python", "-m", "service", "serve"]:
         with serving(model.load("models")) as client:
