@@ -40,7 +40,7 @@ prove-service: setup
 	$(python) -m benchmarks.prove_service
 	$(python) -m docs.proofs
 
-# The whole of it takes an hour and 8 GB of disk: make prove-relabel sizes="--rows 200000 --kills 30 --large 1000000"
+# Half an hour and 2 GB of disk; smaller: make prove-relabel sizes="--rows 200000 --kills 30"
 prove-relabel: setup
 	$(python) -m benchmarks.prove_relabel $(sizes)
 

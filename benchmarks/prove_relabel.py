@@ -1,6 +1,6 @@
 """Tortures `python -m service relabel` and checks what it promises: `make prove-relabel`.
 
-    python -m benchmarks.prove_relabel [--rows 2000000] [--kills 100] [--large 10000000] [--out FILE]
+    python -m benchmarks.prove_relabel [--rows 2000000] [--kills 100] [--only PROOF ...] [--out FILE]
 
 Each proof is a function of its size, so that the tests run a short form of the same code. Kills are
 real `kill -9` of workers, of the parent, and of both; the full disk is a file system of its own, for
@@ -322,30 +322,22 @@ def _spark(folder: Path, options: argparse.Namespace, write: Callable[[Path, int
         return {"failed": str(error)[:500]}
 
 
-def _large(folder: Path, options: argparse.Namespace, write: Callable[[Path, int], Path]) -> dict[str, Any]:
-    tenth = large(folder, write(folder / "tenth.parquet", options.large // 10), options.workers)
-    shutil.rmtree(folder / "large")
-    whole = large(folder, write(folder / "large.parquet", options.large), options.workers)
-    return {"tenth": tenth, "whole": whole}
-
-
 def main() -> int:
     """Runs all proofs and writes what was found; 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--large", type=int, default=10_000_000)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", nargs="+", choices=("torn", "spark", "large"), help="Keeps the others.")
+    parser.add_argument("--only", nargs="+", choices=("torn", "spark"), help="Keeps the others.")
     parser.add_argument("--folder", type=Path, help="Where there is room for the files.")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("prove_relabel.json"))
     options = parser.parse_args()
-    sizes = f"--rows {options.rows} --kills {options.kills} --large {options.large}"
+    sizes = f"--rows {options.rows} --kills {options.kills}"
     found: dict[str, Any] = json.loads(options.out.read_text("utf-8")) if options.only else {}
     found |= {"machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"}
     folder = Path(tempfile.mkdtemp(prefix="ruse-prove-", dir=options.folder))
     known, labels = texts(), ("fake_loan", "part_time_job", "romance", "retired_name")
-    proofs = {"torn": _torn, "spark": _spark, "large": _large}
+    proofs = {"torn": _torn, "spark": _spark}
     try:
         for name in options.only or proofs:
             about = {

@@ -1,4 +1,4 @@
-"""The only compiled code: it folds, tokenises, hashes, looks up and adds.
+"""The compiled code that reads texts: it folds, tokenises, hashes, looks up and adds.
 
 A batch is one array of code points (UTF-32) with offsets; every function below works on one text of
 it at a time, so a batch equals its single calls bit for bit: all sums are sums of integers.
