@@ -37,8 +37,8 @@ SMALL = {
 
 # Files that take longest, in the order in which they are begun, so that none is left for the end alone.
 LONGEST = (
-    "test_packaging", "test_bench", "test_prove_service", "test_walkthrough", "test_prove_relabel", "test_serve",
-    "test_retrain", "test_main", "test_workers", "test_models", "test_worker", "test_commands",
+    "test_packaging", "test_bench", "test_prove_service", "test_walkthrough", "test_prove_relabel",
+    "test_serve", "test_retrain", "test_main", "test_workers", "test_models", "test_worker", "test_commands",
     "test_contract", "test_relabels", "test_relabel", "test_spark", "test_faults",
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ class Settings:
     most_grams: int = 130_000  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
+    ridge: float = 0.1  # that holds the words' vectors to the encoder's, see `training.meaning`
     balance: float = 1.0  # class weights: count ** -balance
     steps: int = 250
     copies: int = 1  # altered copies of each example, see `training.alter`
@@ -68,8 +69,8 @@ def damped(counts: np.ndarray) -> np.ndarray:
     return np.asarray((np.cumsum(_parts(counts)) / kernel.ONE_PART)[counts.astype(np.int64) - 1])
 
 
-def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
-    """Weighted mean of the word vectors of each text, float32 (n_texts, n_dimensions).
+def mixture(seen: Emitted, vocabulary: Vocabulary) -> csr_matrix:
+    """What share of a text each word is by weight, float32 (n_texts, n_words).
 
     A word that stands there again weighs less each time, as in the kernel.
     """
@@ -81,11 +82,16 @@ def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
     weights = np.arange(kernel.WEIGHT_ONE + 1)[:, None]
     parts = (weights * _parts(counted.data) + kernel.ONE_PART // 2) // kernel.ONE_PART
     counts = counted.data.astype(np.int64)
-    counted.data = np.cumsum(parts, axis=1)[vocabulary.weights[counted.indices], counts - 1].astype(
-        np.float32
-    )
-    total = np.maximum(np.asarray(counted.sum(axis=1)), 1)
-    return np.asarray((counted @ vocabulary.vectors) / total, np.float32)
+    weighed = np.cumsum(parts, axis=1)[vocabulary.weights[counted.indices], counts - 1]
+    rows = np.repeat(np.arange(n_texts), np.diff(counted.indptr))
+    total = np.bincount(rows, weighed, minlength=n_texts)
+    counted.data = (weighed / np.maximum(total, 1)[rows]).astype(np.float32)
+    return counted
+
+
+def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
+    """Weighted mean of the word vectors of each text, float32 (n_texts, n_dimensions)."""
+    return np.asarray(mixture(seen, vocabulary) @ vocabulary.vectors, np.float32)
 
 
 def choose_features(

@@ -14,7 +14,7 @@ from model import artifact, fold
 from model.classifier import load
 from model.kernel import Fold
 from model.taxonomy import Taxonomy
-from training import alter, bars, bulk, calibrate, fit, guess, heldout, words
+from training import alter, bars, bulk, calibrate, fit, guess, heldout, meaning, words
 from training.corpora import Example
 from training.words import Vocabulary
 
@@ -35,6 +35,7 @@ class Material:
     folds: np.ndarray  # int64 (n_examples,): the fold that holds the example's batch out
     copies: list[list[str]]  # altered copies of each example
     groups: np.ndarray  # int64 (n_examples,): near-duplicates share one
+    meanings: np.ndarray  # float32 (n_examples, 512): what the encoder makes of each
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ def material(
         home[batch] = filled.index(min(filled))
         filled[home[batch]] += sizes[batch]
     return Material(
-        known, targets, batches, np.array([home[b] for b in batches]), _copies(known, settings), groups
-    )
+        known, targets, batches, np.array([home[b] for b in batches]), _copies(known, settings), groups,
+        words.distil([example.text for example in known]),
+    )  # fmt: skip
 
 
 def _copies(examples: Sequence[Example], settings: fit.Settings) -> list[list[str]]:
@@ -127,9 +129,11 @@ def fit_once(
         targets.append(column)
         batches.append("taxonomy")
         weights.append(settings.cue_weight)
+    seen = words.emit([stuff.examples[i].text for i in chosen], table, vocabulary.table())
+    moved = meaning.adjust(vocabulary, seen, stuff.meanings[chosen], settings.ridge)
     return fit.fit(
         texts, np.array(targets), batches, np.array(weights), len(taxonomy.scheme_ids),
-        table, vocabulary, settings, watch,
+        table, moved, settings, watch,
     )  # fmt: skip
 
 
@@ -229,7 +233,7 @@ def _in_folds(
     vocabulary: Vocabulary, settings: fit.Settings, keep: Path | None,
 ) -> Way:  # fmt: skip
     """Every row is scored by one of five fits without its batch; the model is fitted on all."""
-    with bars.step("altered copies"):
+    with bars.step("altered copies, and the meanings of whole texts"):
         stuff = material(known, taxonomy, settings, groups=groups, targets=targets)
     scores = held_out_scores(stuff, taxonomy, table, vocabulary, settings, keep)
     with bars.step("fit on everything", settings.steps) as move:

