@@ -145,7 +145,7 @@ def compare(quiet: dict[str, list[float]], busy: dict[str, list[float]]) -> dict
 def main() -> int:
     """Measures and writes; 1 where requests were slowed down more than was promised."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reports", type=int, default=100_000)
+    parser.add_argument("--reports", type=int, default=500_000)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--postgresql", help="URL of an empty database, to be measured too")
