@@ -158,15 +158,16 @@ def kills(
     whoms = [("worker", "parent", "both")[at % 3] for at in range(count)]
     chance.shuffle(whoms)
     done: Counter[str] = Counter()
-    # So many parts at most are done between two kills, that all kills come before the end.
-    step = max((calm.done() - 2 * crew) // count, 0)
+    # So few parts are done between two kills that all kills come before the end.
+    step = max((calm.done() - 2 * crew) // count - 1, 0)
+    pause = seconds_a_part(folder / "calm")
     target, starts = folder / "torn", 1
     run = Run(source, target, *words, **settings)
     while whoms:
         goal = run.done() + chance.randint(0, step)
         while run.done() < goal and run.process.poll() is None:
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, pause))
         if run.kill(whoms[-1]):
             done[whoms.pop()] += 1
         if run.has_ended():
@@ -190,6 +191,13 @@ def kills(
         "rows_doubled": len(ids) - len(np.unique(ids)),
         "left_behind": len(list(target.glob(".part-*"))),
     }
+
+
+def seconds_a_part(target: Path) -> float:
+    """How long a part took of the second half of a job."""
+    ends = sorted(path.stat().st_mtime for path in target.glob("part-*"))
+    half = ends[len(ends) // 2 :]
+    return (half[-1] - half[0]) / max(len(half) - 1, 1)
 
 
 def second_parent(first: Run, source: Path, *words: str, **settings: str) -> str:

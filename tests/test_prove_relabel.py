@@ -16,7 +16,8 @@ from service.labels import RelabelError
 from tests.conftest import SMALL, save_small
 from training import fit
 
-TEXTS = [text for known in SMALL.values() for text in known]
+# Long ones, so that a job lasts long enough to be killed five times.
+TEXTS = [" ".join([text] * 30) for known in SMALL.values() for text in known]
 CHUNK = 1_250
 
 
