@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from model.errors import ArtifactError
+from model.kernel import MOST_ROWS
 
 FORMAT = 1
 LIMIT = 64 * 1024 * 1024  # bytes of arrays that a file may hold
@@ -222,6 +223,8 @@ def _check(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> 
             for name, shape in expected.items()
             if arrays[name].shape != shape
         ]
+        if max(grams, words) > MOST_ROWS:
+            faults.append(f"there are {max(grams, words)} rows in a table, more than {MOST_ROWS}")
         if columns % 16 or columns < len(manifest.schemes):
             faults.append(f"bias has {columns} columns for {len(manifest.schemes)} schemes")
         if starts.size == 0 or starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= 0x20000:

@@ -199,17 +199,12 @@ def tokenise(codes, begin, end, fold, space, statistics):
     open_hash = _SEED
     broken = np.uint8(1)
     spaced = 1
-    n_kinds = np.uint32(fold.kinds.size)
     for i in range(begin, end):
         code = codes[i]
-        if code < n_kinds:
-            kind = fold.kinds[code]
-            folded = fold.targets[code]
-        else:
-            kind = _kind(code, fold)
-            folded = code
+        kind = _kind(code, fold)
         if kind == NOTHING:
             continue
+        folded = fold.targets[code] if code < np.uint32(fold.kinds.size) else code
         if kind == DIGIT and open_kind == LATIN and i + 1 < end:
             letter = _leet(folded)
             if letter != 0 and _kind(codes[i + 1], fold) == LATIN:
@@ -743,7 +738,7 @@ def book(codes, fold, tables, gram_direction, word_direction):
 def index(gram_keys, word_keys):
     """The Index of n-grams and words whose rows `i` have the hashes `keys[i]`; it is at most half full.
 
-    There may be MOST_ROWS of either.
+    There may be MOST_ROWS of either. Of equal hashes the first row counts.
     """
     size = 2
     while size < 2 * (gram_keys.size + word_keys.size):
@@ -758,7 +753,8 @@ def index(gram_keys, word_keys):
             at = key & mask
             while slots[at] != np.uint64(0) and slots[at] >> _BOTH_BITS != key >> _BOTH_BITS:
                 at = (at + _ONE) & mask
-            slots[at] |= (key >> _BOTH_BITS) << _BOTH_BITS | np.uint64(i + 1) << shift
+            if (slots[at] >> shift) & _ROW == np.uint64(0):  # of two that look the same the first one has it
+                slots[at] |= (key >> _BOTH_BITS) << _BOTH_BITS | np.uint64(i + 1) << shift
             bit = (key >> _SIEVE_SHIFT) & sieve_mask
             sieve[bit >> _THREE] |= np.uint8(_ONE << (bit & _SEVEN))
     return Index(slots, sieve)

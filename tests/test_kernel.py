@@ -105,3 +105,10 @@ def test_what_stands_there_again_counts_less_each_time() -> None:
     """The parts of an n-gram's occurrences add up to 1 + ln(count), to a sixteenth."""
     counts = np.arange(1, kernel.PARTS.size + 1)
     np.testing.assert_allclose(fit.damped(counts), 1 + np.log(counts), atol=1 / 16)
+
+
+def test_of_equal_hashes_the_first_row_counts() -> None:
+    """Whatever stands in a file, no look-up leads to a row that is not there."""
+    keys = np.array([7, 7, 9, 7, 9], np.uint64)
+    index = kernel.index(keys, keys)
+    assert [kernel.gram_row(key, index) for key in keys] == [0, 0, 2, 0, 2]
