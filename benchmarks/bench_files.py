@@ -18,13 +18,11 @@ from benchmarks import bench_texts, prove_relabel
 from benchmarks.bench_apart import THREADS, cores, environment
 from benchmarks.bench_kernel import from_arrow
 
-LABELS = ("fake_loan", "part_time_job", "romance", "retired_name")
-
 
 def source(path: Path, folder: Path, rows: int) -> Path:
     """A Parquet file of so many rows whose texts are drawn from those at `path`."""
     texts = bench_texts.read(path)["text"].to_pylist()
-    return prove_relabel.make(folder / f"{rows}.parquet", rows, texts, LABELS)
+    return prove_relabel.make(folder / f"{rows}.parquet", rows, texts, prove_relabel.LABELS)
 
 
 def compare(path: Path, folder: Path, rows: int, rounds: int, on: Sequence[int]) -> dict[str, float]:

@@ -131,9 +131,7 @@ class Classifier:
         """One prediction a text. Raises TextError for what is no str, naming its index."""
         schemes, categories, statistics = self.answer(texts)
         said = self._decide(schemes, categories, statistics)
-        order = np.empty((len(categories), min(rules.N_RANKED, categories.shape[1])), np.int64)
-        chances = np.empty(order.shape, np.float32)
-        rules.rank(categories, order, chances)
+        order, chances = _ranked(categories, rules.N_RANKED)
         named: Any = zip(self._categories[order].tolist(), chances.tolist(), strict=True)
         columns: list[Any] = [
             self._categories[said.category].tolist(),
@@ -178,9 +176,9 @@ class Classifier:
         categories = self.answer(texts)[1]
         names = self.taxonomy.category_ids
         known = self.manifest.calibration.get("candidates")
-        order = np.argsort(-categories, axis=1, kind="stable")
+        order, _ = _ranked(categories, rules.N_RANKED if known is None else len(names))
         if known is None:
-            return [tuple(names[k] for k in row[: rules.N_RANKED]) for row in order]
+            return [tuple(names[k] for k in row) for row in order]
         levels = np.array([known[name] for name in names])
         return [
             tuple(names[k] for place, k in enumerate(row) if place == 0 or chances[k] >= levels[k])
@@ -190,6 +188,14 @@ class Classifier:
     def explain(self, text: str, category: str | None = None) -> Explanation:
         """Why the text has this category (default: the most probable one); see `model.evidence`."""
         return explain(self, text, category)
+
+
+def _ranked(categories: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable categories of each text, best first, at most so many, and their probabilities."""
+    order = np.empty((len(categories), min(most, categories.shape[1])), np.int64)
+    chances = np.empty(order.shape, np.float32)
+    rules.rank(categories, order, chances)
+    return order, chances
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

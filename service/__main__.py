@@ -93,6 +93,7 @@ def serve(
         if chosen.workers == 1:
             number = run_alone(chosen, models, listening)
         else:
+            gc.enable()  # this process only looks after the others
             with tempfile.TemporaryDirectory(prefix="ruse-") as shared:
                 command += ["serve", "--host", chosen.host]
                 crew = Workers(command, chosen.workers, listening, os.environ | {SHARED: shared})

@@ -30,10 +30,7 @@ def read(body: bytes, most: int) -> Any:
 def _bound(body: bytes, most: int) -> None:
     # Without escaped backslashes and then escaped quotes, every other piece between quotes is a string.
     # A backslash elsewhere can only mislead this after the place at which the parser gives up.
-    plain = body
-    for escape in (b"\\\\", b'\\"'):
-        if escape in plain:  # to look is ten times faster than to copy
-            plain = plain.replace(escape, b"")
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if plain.count(b'"') > 2 * most:
         raise Problem("body_too_complex", limit=most)
     outside = b"".join(plain.split(b'"')[::2])
