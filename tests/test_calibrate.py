@@ -26,7 +26,24 @@ def simulated(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_the_temperature_undoes_a_scaling(factor: float) -> None:
     """Scores multiplied by a factor get that factor as their temperature."""
     scores, index, truths = simulated(4000, 0)
-    assert calibrate.temperature(scores * factor, index, truths) == pytest.approx(factor, rel=0.1)
+    nobody = np.full(4000, -1)
+    assert calibrate.temperature(scores * factor, index, truths, nobody) == pytest.approx(factor, rel=0.1)
+
+
+def test_answers_that_a_second_category_makes_right_are_more_probable() -> None:
+    """Where half of the wrong answers are defensible, the temperature falls until probabilities say so."""
+    scores, index, truths = simulated(4000, 0)
+    nobody = np.full(4000, -1)
+    seconds = np.where(np.arange(4000) % 2, 1 - truths, -1)
+    gaps = []
+    heats = [calibrate.temperature(scores, index, truths, known) for known in (seconds, nobody)]
+    for heat in heats:
+        chances = calibrate.roll_up(calibrate.softmax(scores, heat), index, 2)
+        answers = chances.argmax(axis=1)
+        right = (answers == truths) | (answers == seconds)
+        gaps.append(abs(chances.max(axis=1).mean() - right.mean()))
+    assert heats[0] < 0.8 * heats[1]
+    assert gaps[0] < gaps[1] / 2
 
 
 def test_clopper_pearson_needs_29_without_an_error() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from model import fold
-from model.kernel import Fold
 from model.taxonomy import Taxonomy
 from training import bars, calibrate, collect, fit, train, words
 from training.corpora import Example
@@ -21,7 +20,7 @@ def score(
 ) -> tuple[list[Example], np.ndarray]:
     """Examples in order and their scores float32 (n_examples, n_schemes) by fits without their batch."""
     stuff = train.material([e for e in examples if e.scheme], taxonomy, settings)
-    table = Fold(*fold.make())
+    table = fold.make()
     with bars.step("words and their meanings"):
         vocabulary = words.make([e.text for e in stuff.examples], table)
     return stuff.examples, train.held_out_scores(stuff, taxonomy, table, vocabulary, settings)
@@ -34,7 +33,8 @@ def find(
     index = np.array(taxonomy.category_index)
     names = taxonomy.category_ids
     targets = np.array([names.index(e.category) for e in examples])
-    heat = temperature or calibrate.temperature(scores, index, targets)
+    seconds = np.array([names.index(e.second) if e.second in names else -1 for e in examples])
+    heat = temperature or calibrate.temperature(scores, index, targets, seconds)
     chances = calibrate.roll_up(calibrate.softmax(scores, heat), index, len(names))
     best = chances.argmax(axis=1)
     found = []

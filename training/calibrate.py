@@ -42,14 +42,25 @@ def roll_up(probabilities: np.ndarray, category_index: np.ndarray, n_categories:
     return np.asarray(probabilities @ np.eye(n_categories)[category_index])
 
 
-def temperature(scores: np.ndarray, category_index: np.ndarray, truths: np.ndarray) -> float:
-    """The temperature with the least negative log-likelihood of the true categories (Guo et al. 2017)."""
+def temperature(
+    scores: np.ndarray, category_index: np.ndarray, truths: np.ndarray, seconds: np.ndarray
+) -> float:
+    """The temperature at which an answer's probability is most likely that of its being right.
+
+    Right is what a reviewer lets pass: the true category or the second one, -1 where there is none.
+    Scaling by one temperature is Guo et al. 2017, for the answer alone Gupta and Ramdas 2022 (Top-label
+    calibration); the likelihood of the true category alone would make too little of answers that are
+    defensible.
+    """
     n_categories = int(category_index.max()) + 1
     rows = np.arange(len(truths))
 
     def loss(log_temperature: float) -> float:
         chances = roll_up(softmax(scores, float(np.exp(log_temperature))), category_index, n_categories)
-        return -float(np.log(np.maximum(chances[rows, truths], 1e-12)).mean())
+        answers = chances.argmax(axis=1)
+        right = (answers == truths) | (answers == seconds)
+        said = np.where(right, chances[rows, answers], 1 - chances[rows, answers])
+        return -float(np.log(np.maximum(said, 1e-12)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
 
@@ -156,7 +167,7 @@ def calibrate(
     names = list(taxonomy.category_ids)
     truths = np.array([names.index(e.category) for e in examples])
     seconds = np.array([names.index(e.second) if e.second in names else -1 for e in examples])
-    heat = temperature(scores, index, truths)
+    heat = temperature(scores, index, truths, seconds)
     schemes = softmax(scores, heat)
     categories = roll_up(schemes, index, len(names))
     answers = categories.argmax(axis=1)
