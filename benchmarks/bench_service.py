@@ -73,8 +73,14 @@ def running(kind: str) -> Iterator[Callable[[], int]]:
         )
         assert process.stdout
         output = process.stdout
+
+        def port() -> int:
+            url = output.readline().decode().strip()
+            _wait(url)
+            return int(url.rsplit(":")[-1])
+
         try:
-            yield lambda: int(output.readline().rsplit(b":")[-1])
+            yield port
         finally:
             process.terminate()
             process.wait()

@@ -1,32 +1,30 @@
 """Requests that a service sends itself when it begins, so that the first client waits no longer than others.
 
 Nothing is compiled by then; but Python adapts code that runs often, and the first time takes thrice as long.
+They pass a connection, HTTP and all of the app as a client's do.
 """
 
+import asyncio
+import socket
+from contextlib import suppress
+
 import orjson
-from starlette.types import ASGIApp, Message, Scope
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from model import golden
+from service.protocol import Protocol
 
 MARK = "ruse.rehearsal"  # in the scope of such a request, where no client can put anything
 TIMES = 20
 
 _BODY = orjson.dumps({"text": golden.WARM_UP[0]})
-_SCOPE: Scope = {
-    "type": "http",
-    "asgi": {"version": "3.0"},
-    "http_version": "1.1",
-    "method": "POST",
-    "scheme": "http",
-    "path": "/v1/classify",
-    "raw_path": b"/v1/classify",
-    "root_path": "",
-    "query_string": b"",
-    "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
-    "client": None,
-    "server": None,
-    MARK: True,
-}
+_REQUEST = (
+    b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\nuser-agent: ruse\r\naccept: */*\r\n"
+    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+_LENGTH = b"content-length:"
 
 
 def is_rehearsal(scope: Scope) -> bool:
@@ -35,13 +33,24 @@ def is_rehearsal(scope: Scope) -> bool:
 
 
 async def rehearse(app: ASGIApp) -> None:
-    """Classifies a text of ours some times through all of the app."""
+    """Classifies a text of ours some times, over a connection of which nobody else has an end."""
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": _BODY, "more_body": False}
+    async def marked(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, MARK: True}, receive, send)
 
-    async def send(_: Message) -> None:
-        pass
-
-    for _ in range(TIMES):
-        await app({**_SCOPE}, receive, send)
+    config = uvicorn.Config(
+        marked, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False,
+    )  # fmt: skip
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    await loop.connect_accepted_socket(lambda: Protocol(config, ServerState(), {}), theirs)
+    reader, writer = await asyncio.open_connection(sock=ours)
+    with suppress(OSError, EOFError, ValueError):  # whatever is wrong, the first client is told
+        for _ in range(TIMES):
+            writer.write(_REQUEST)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.partition(_LENGTH)[2].partition(b"\r")[0]))
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
