@@ -22,7 +22,7 @@ import model
 from benchmarks import bench_texts
 from benchmarks.bench_apart import apart, cores
 from model import kernel
-from model.classifier import encode
+from model.encoding import encode
 
 RECORD = Path(__file__).with_suffix(".json")
 TEXTS, ROUNDS = 20_000, 9
@@ -40,26 +40,33 @@ def _run(codes, offsets, fold, tables, last):
     statistics = np.empty(kernel.N_STATISTICS, np.int32)
     total = np.empty(tables.grams.shape[1], np.int32)
     counted = np.zeros(4, np.int64)
+    hits, found, tokens = space.hits, space.words, space.tokens
     for i in range(offsets.size - 1):
-        n = kernel.tokenise(codes, offsets[i], offsets[i + 1], fold, space, statistics)
+        n = kernel.tokenise(codes, offsets[i], offsets[i + 1], fold, tables, space, statistics)
         counted[0] += n
         if last >= 1:
-            n = kernel.join(n, tables.index, space, statistics)
+            n = kernel.join(n, tables, space, statistics)
         if last >= 2:
             of_tokens, m = kernel.grams(n, tables.index.sieve, space)
             counted[1] += m
         if last >= 3:
-            m = kernel.find(n, of_tokens, m, tables.index, space)
+            words = space.path.words
+            m = kernel.find(
+                n, of_tokens, m, tables.index, tokens.slots, space.grams, hits, words, tables.grams
+            )
             counted[2] += m
         if last >= 4:
-            kernel.count(space.rows, m, space.seen, space.times, space.parts)
+            kernel.count(hits.rows, m, hits.counts, hits.parts)
         if last >= 5:
-            kernel.add(space.rows, space.parts, m, tables.grams, total)
+            kernel.add_small(hits.rows, hits.parts, m, tables.grams, total)
         if last >= 6:
-            m = kernel.words(n, tables, space, statistics)
+            m = kernel.words(
+                n, space.characters.letters, tokens.firsts, tokens.gaps, tokens.hashes,
+                tables.log_frequencies, tables.weights, space.path, found, statistics, tables.words,
+            )  # fmt: skip
             counted[3] += m
         if last >= 7:
-            kernel.count(space.word_rows, m, space.seen, space.times, space.parts)
+            kernel.count(found.rows, m, found.counts, found.parts)
     return counted
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from model import taxonomy
-from model.classifier import encode
+from model.encoding import encode
 from training import corpora
 from training.corpora import Example
 

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from model import fold, taxonomy
-from model.kernel import Fold
 from training import collect, corpora, evaluate, fit, quarantine, train, words
 from training.collect import Row
 from training.corpora import Example
@@ -39,7 +38,7 @@ class Lab:
         self.tree = taxonomy.load()
         known = corpora.fit_examples([corpora.listed()["own"]], self.tree)
         known = random.Random(0).sample(known, min(rows or len(known), len(known)))
-        self.table = Fold(*fold.make())
+        self.table = fold.make()
         self.stuff = train.material(known, self.tree, SETTINGS, FOLDS)
         self.vocabulary = words.make([e.text for e in self.stuff.examples], self.table)
         chance = random.Random(1)

@@ -255,7 +255,7 @@ def _cell(value: Any) -> str:
 def _explained(classifier: "Classifier", text: str, prediction: "Prediction") -> dict[str, Any]:
     explanation = classifier.explain(text, prediction.category)
     return {
-        "evidence": [vars(word) for word in explanation],
+        "evidence": [word._asdict() for word in explanation],
         "evidence_bias": explanation.bias,
     }
 

@@ -1,20 +1,23 @@
 """The classifier: texts in, predictions out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from model import artifact, fold, kernel, rules, taxonomy, vector
-from model.errors import ArtifactError, TextError
+from model import artifact, fold, kernel, rules, single, taxonomy, vector
+from model.encoding import decode, encode
+from model.errors import ArtifactError
 from model.evidence import Explanation, explain
 from model.kernel import Tables
 from model.taxonomy import Taxonomy
 
 SHIPPED = Path(__file__).with_name("artifact")
-_REASONS = np.array((None, *rules.REASONS), object)
+PIECE = 512  # texts at a time: what is made of them on the way stays in the cache
+_REASON_NAMES = (None, *rules.REASONS)
+_REASONS = np.array(_REASON_NAMES, object)
 
 
 class Prediction(NamedTuple):
@@ -86,11 +89,16 @@ class Classifier:
         self._categories = np.array(tree.category_ids, object)
         self._schemes = np.array(tree.scheme_ids, object)
         self._thresholds = np.array([manifest.thresholds[c] for c in tree.category_ids], np.float32)
+        # All arrays that an answer needs, flat, for nested tuples take longer to hand to compiled code.
+        self.parts = (
+            *self.fold, *self.tables.index, *self.tables[1:],
+            self.gram_scale, self.word_scale, self.bias, self.category_index, self._thresholds,
+        )  # fmt: skip
 
     def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Scores float32 (n_texts, n_columns) before the temperature; statistics
         int32 (n_texts, kernel.N_STATISTICS)."""
-        return self._scores(*encode(texts))
+        return _in_pieces(len(texts), lambda a, b: self._scores(*encode(texts[a:b], a)))
 
     def _scores(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scores = np.empty((offsets.size - 1, self.bias.size), np.float32)
@@ -103,7 +111,7 @@ class Classifier:
 
     def answer(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scheme and category probabilities, and the statistics, of one pass over the texts."""
-        return self._answer(*encode(texts))
+        return _in_pieces(len(texts), lambda a, b: self._answer(*encode(texts[a:b], a)))
 
     def _answer(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores, statistics = self._scores(codes, offsets)
@@ -123,12 +131,22 @@ class Classifier:
 
     def categories(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Index of the most probable category (n_texts,) and its probability, float32 (n_texts,)."""
-        categories = self.answer(texts)[1]
-        best = categories.argmax(axis=1)
-        return best, categories[np.arange(len(best)), best]
+        return _in_pieces(len(texts), lambda a, b: self._best(*encode(texts[a:b], a)))
+
+    def categories_utf8(self, content: Any, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for texts that lie in one buffer as `classify_utf8` takes them."""
+        return _in_pieces(len(starts) - 1, lambda a, b: self._best(*decode(content, starts[a : b + 1], a)))
+
+    def _best(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        categories = self._answer(codes, offsets)[1]
+        order, chances = np.empty(len(categories), np.int64), np.empty(len(categories), np.float32)
+        rules.best(categories, order, chances)
+        return order, chances
 
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text. Raises TextError for what is no str, naming its index."""
+        if len(texts) == 1 and isinstance(texts[0], str) and not isinstance(texts, str):
+            return [self._classify(texts[0])]
         schemes, categories, statistics = self.answer(texts)
         said = self._decide(schemes, categories, statistics)
         order, chances = _ranked(categories, rules.N_RANKED)
@@ -147,13 +165,41 @@ class Classifier:
         ]
         return list(map(Prediction._make, zip(*columns, strict=False)))  # the last two never end
 
+    def _classify(self, text: str) -> Prediction:
+        """What `classify` says of one text, in one compiled call."""
+        manifest, names = self.manifest, self.taxonomy.category_ids
+        category, chance, scheme, scheme_chance, scheme_sure, reason, order, chances = single.answer(
+            text.encode("utf-32-le", "surrogatepass"),
+            self.parts,
+            manifest.temperature,
+            manifest.scheme_threshold,
+        )
+        ranked = tuple([(names[k], share) for k, share in zip(order, chances, strict=True) if k >= 0])
+        return Prediction(
+            names[category],
+            chance,
+            self.taxonomy.scheme_ids[scheme],
+            scheme_chance,
+            scheme_sure,
+            reason != 0,
+            _REASON_NAMES[reason],
+            ranked,
+            manifest.version,
+            self.taxonomy.version,
+        )
+
     def classify_utf8(self, content: Any, starts: np.ndarray) -> Answers:
         """The answers of `classify` without an object for each text.
 
         `content` is a buffer of UTF-8 in which text i is the bytes `starts[i]` to `starts[i + 1]`;
         `starts` is int64 (n_texts + 1,). Raises TextError where that is not UTF-8.
         """
-        return self._decide(*self._answer(*encode_utf8(content, starts)))
+        return Answers(
+            *_in_pieces(
+                len(starts) - 1,
+                lambda a, b: self._decide(*self._answer(*decode(content, starts[a : b + 1], a))),
+            )
+        )
 
     def _decide(self, schemes: np.ndarray, categories: np.ndarray, statistics: np.ndarray) -> Answers:
         n = len(categories)
@@ -209,33 +255,12 @@ def _padded(rows: np.ndarray) -> np.ndarray:
     return copy
 
 
-def encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Code points of all texts, uint32, and where each starts, int64 (n_texts + 1,)."""
-    if isinstance(texts, str):
-        raise TextError("texts is one str; give a list of texts")
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    try:
-        joined = "".join(texts)
-    except TypeError:
-        at = next(i for i, text in enumerate(texts) if not isinstance(text, str))
-        raise TextError(f"texts[{at}] is {type(texts[at]).__name__}, not str") from None
-    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
-    return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32), offsets
-
-
-def encode_utf8(content: Any, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `encode` gives, from texts that lie in one buffer of UTF-8 as `classify_utf8` takes them."""
-    encoded = np.frombuffer(content, np.uint8)[starts[0] : starts[-1]]
-    begins = (encoded & 0xC0) != 0x80  # whether a character begins at this byte
-    inner = starts[:-1][starts[:-1] < starts[-1]] - starts[0]
-    try:
-        if not begins[inner].all():
-            raise UnicodeDecodeError("utf-8", b"", 0, 0, "a text begins inside a character")
-        codes = np.frombuffer(str(encoded.data, "utf-8").encode("utf-32-le"), np.uint32)
-    except UnicodeDecodeError:
-        raise TextError("a text in the buffer is not UTF-8; check the column first") from None
-    counts = np.concatenate([[0], np.cumsum(begins, dtype=np.int64)])
-    return codes, counts[starts - starts[0]]
+def _in_pieces(n: int, work: Callable[[int, int], Any]) -> Any:
+    """The columns that `work` makes of texts `a` to `b`, PIECE texts at a time, put together."""
+    if n <= PIECE:
+        return work(0, n)
+    parts = [work(at, min(at + PIECE, n)) for at in range(0, n, PIECE)]
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def load(folder: str | Path | None = None) -> Classifier:

@@ -6,20 +6,16 @@ the category, divided by the temperature: log-odds. With the bias the weights su
 (A category's own log-odds is a log of sums and does not split into a sum.)
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from model import kernel
+from model import single
 from model.errors import TextError
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One word: code points `start` to `end` of the text as sent, and its weight in log-odds."""
 
     start: int
@@ -53,28 +49,16 @@ def explain(classifier: "Classifier", text: str, category: str | None = None) ->
     """
     if not isinstance(text, str):
         raise TextError(f"text is {type(text).__name__}, not str")
-    (schemes,), (categories,), _ = classifier.answer([text])
     names = classifier.taxonomy.category_ids
-    if category is None:
-        category = names[int(categories.argmax())]
-    elif category not in names:
+    if category is not None and category not in names:
         raise KeyError(f"unknown category {category!r}; see `python -m model taxonomy`")
-    inside = classifier.category_index == names.index(category)
-    top = int(np.where(inside, schemes, -1).argmax())
-    direction = np.zeros(classifier.bias.size)
-    if not inside.all():
-        direction[: inside.size][~inside] = -1 / (~inside).sum()
-    direction[top] += 1
-    direction /= classifier.manifest.temperature
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    starts, ends, weights = kernel.book(
-        codes,
-        classifier.fold,
-        classifier.tables,
-        direction * classifier.gram_scale,
-        direction * classifier.word_scale,
+    chosen, scheme, bias, *columns = single.explain(
+        text.encode("utf-32-le", "surrogatepass"),
+        classifier.parts,
+        classifier.manifest.temperature,
+        -1 if category is None else names.index(category),
     )
-    words = [Evidence(int(s), int(e), float(w)) for s, e, w in zip(starts, ends, weights, strict=True)]
-    bias = float(direction @ classifier.bias)
-    margin = bias + sum(word.weight for word in words)
-    return Explanation(words, category, classifier.taxonomy.scheme_ids[top], bias, margin)
+    starts, ends, weights = (column.tolist() for column in columns)
+    words = list(map(Evidence, starts, ends, weights))
+    margin = bias + sum(weights)
+    return Explanation(words, names[chosen], classifier.taxonomy.scheme_ids[scheme], bias, margin)

@@ -9,7 +9,19 @@ import unicodedata
 
 import numpy as np
 
-from model.kernel import BREAK, CJK, DIGIT, LATIN, NOTHING, OTHER, SYMBOL, Fold
+from model.kernel import (
+    BREAK,
+    CJK,
+    DIGIT,
+    KIND_SHIFT,
+    LATIN,
+    LINE,
+    NOTHING,
+    OTHER,
+    SPACE,
+    SYMBOL,
+    Fold,
+)
 
 N_CODES = 0x20000  # code points above are ideographs, marks or symbols, told apart by the kernel
 
@@ -84,8 +96,8 @@ def _kind(source: str, target: str) -> int:
     return SYMBOL
 
 
-def make() -> tuple[np.ndarray, np.ndarray]:
-    """Make the table: targets uint32 and kinds uint8, both (N_CODES,). Needs `opencc`."""
+def make() -> Fold:
+    """Make the table for N_CODES code points. Needs `opencc`."""
     import opencc
 
     simplify = opencc.OpenCC("t2s").convert
@@ -104,7 +116,16 @@ def make() -> tuple[np.ndarray, np.ndarray]:
         kinds[code] = _kind(source, target)
     inside = targets < N_CODES  # what folds to a folding character folds on
     targets[inside] = targets[targets[inside]]
-    return targets, kinds
+    return _table(targets, kinds)
+
+
+def _table(targets: np.ndarray, kinds: np.ndarray) -> Fold:
+    """The table with its entries, in which white space has kinds of its own."""
+    finer = kinds.astype(np.uint32)
+    white = (targets == 32) | ((targets >= 9) & (targets <= 13))
+    finer[white & (kinds == SYMBOL)] = SPACE
+    finer[white & (kinds == BREAK)] = LINE
+    return Fold(targets, kinds, targets | finer << KIND_SHIFT)
 
 
 def pack(targets: np.ndarray, kinds: np.ndarray) -> dict[str, np.ndarray]:
@@ -124,4 +145,5 @@ def unpack(arrays: dict[str, np.ndarray]) -> Fold:
     targets = np.arange(N_CODES, dtype=np.uint32)
     targets[arrays["fold_sources"]] = arrays["fold_targets"]
     lengths = np.diff(np.append(arrays["fold_starts"].astype(np.int64), N_CODES))
-    return Fold(targets, np.repeat(arrays["fold_kinds"], lengths))
+    kinds = np.repeat(arrays["fold_kinds"], lengths)
+    return _table(targets, kinds)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -48,7 +47,7 @@ class Wish:
         if "evidence" in self.kinds:
             for answer, text in zip(answers, texts, strict=True):
                 words = classifier.explain(text, answer["category"]).strongest()
-                answer["evidence"] = [asdict(word) for word in words]
+                answer["evidence"] = [word._asdict() for word in words]
         return answers
 
     def _candidates(self, classifier: Classifier, chances: list[float]) -> list[dict[str, Any]]:

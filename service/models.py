@@ -36,6 +36,7 @@ class Models:
         """Answers once, evidence too; the first answer may have to compile the kernel."""
         try:
             self.current.classify(golden.WARM_UP)
+            self.current.classify(golden.WARM_UP[1:])  # one text alone takes another way
             self.current.explain(golden.WARM_UP[0])
         except Exception as error:
             self._warm = False

@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import model
 from model import artifact, fold, taxonomy
+from model.errors import ArtifactError
 from model.kernel import Fold
 from training import calibrate, contest, fit, guess, words
 
@@ -43,6 +45,15 @@ LONGEST = (
 )  # fmt: skip
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles what answers, once, before several processes would do it at the same time."""
+    if not hasattr(config, "workerinput"):
+        with suppress(ArtifactError):  # tests say so better
+            classifier = model.load()
+            classifier.classify(["warm up", "twice"])
+            classifier.explain("warm up")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest files first; the others, and the tests of each, stay in their order."""
     order = {name: at for at, name in enumerate(LONGEST)}
@@ -64,7 +75,7 @@ def classifier() -> model.Classifier:
 @pytest.fixture(scope="session")
 def table() -> Fold:
     """The fold table."""
-    return Fold(*fold.make())
+    return fold.make()
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +135,7 @@ def shrink_words(monkeypatch: pytest.MonkeyPatch, table: Fold) -> None:
     monkeypatch.setattr(words, "_lists", lambda: lists)
     monkeypatch.setattr(words, "distil", vectors)
     monkeypatch.setattr(words, "N_DIMENSIONS", 64)
-    monkeypatch.setattr(fold, "make", lambda: (table.targets, table.kinds))
+    monkeypatch.setattr(fold, "make", lambda: table)
     monkeypatch.setattr(guess, "STEPS", 10)
     monkeypatch.setattr(calibrate, "SIMULATIONS", 50)
     monkeypatch.setattr(contest, "SAMPLES", 1000)

@@ -8,7 +8,7 @@ import pytest
 
 import model
 from model import artifact
-from model.classifier import SHIPPED
+from model.classifier import PIECE, SHIPPED
 from model.rules import REASONS
 
 REPORTS = [
@@ -126,6 +126,9 @@ def test_texts_in_one_buffer_are_answered_alike(classifier: model.Classifier) ->
     found = classifier.classify_utf8(b"xyz" + b"".join(encoded) + b"\xff", starts)
     reasons = (None, *REASONS)
     tree = classifier.taxonomy
+    best, chances = classifier.categories_utf8(b"xyz" + b"".join(encoded) + b"\xff", starts)
+    np.testing.assert_array_equal(best, found.category)
+    np.testing.assert_array_equal(chances, found.category_probability)
     for i, said in enumerate(classifier.classify(texts)):
         assert tree.category_ids[found.category[i]] == said.category
         assert tree.scheme_ids[found.scheme[i]] == said.scheme
@@ -137,10 +140,31 @@ def test_texts_in_one_buffer_are_answered_alike(classifier: model.Classifier) ->
         )
 
 
-@pytest.mark.parametrize(("content", "starts"), [(b"ab\xffc", [0, 2, 4]), ("骗".encode(), [0, 1, 3])])
+@pytest.mark.parametrize(
+    ("content", "starts"), [(b"ab\xffc", [0, 2, 4]), ("骗".encode(), [0, 1, 3]), (b"\xed\xa0\x80", [0, 3])]
+)
 def test_a_buffer_that_is_not_utf8_is_refused(
     classifier: model.Classifier, content: bytes, starts: list[int]
 ) -> None:
     """Bytes that are no UTF-8, or a text that begins inside a character, never reach the kernel."""
     with pytest.raises(model.TextError, match="not UTF-8"):
         classifier.classify_utf8(content, np.array(starts, np.int64))
+
+
+@pytest.mark.parametrize("starts", [[-1, 2], [0, 9], [2, 1]])
+def test_starts_outside_of_a_buffer_are_refused(classifier: model.Classifier, starts: list[int]) -> None:
+    """Texts that would lie outside of their buffer, or end before they begin, never reach the kernel."""
+    with pytest.raises(model.TextError, match="starts"):
+        classifier.categories_utf8(b"abcd", np.array(starts, np.int64))
+
+
+def test_many_texts_are_answered_as_one_by_one(classifier: model.Classifier) -> None:
+    """More texts than are taken at a time give what each gives alone, and a fault among them is named."""
+    texts = [f"{text} {i}" for i, text in enumerate(REPORTS * (PIECE // len(REPORTS) + 1))]
+    best, chances = classifier.categories(texts)
+    for at in (0, PIECE - 1, PIECE, len(texts) - 1):
+        assert best[at] == classifier.categories([texts[at]])[0][0]
+        assert chances[at] == classifier.categories([texts[at]])[1][0]
+    assert len(classifier.classify(texts)) == len(texts)
+    with pytest.raises(model.TextError, match=rf"texts\[{PIECE}\] is int"):
+        classifier.categories([*texts[:PIECE], 7])  # type: ignore[list-item]

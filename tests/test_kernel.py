@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import model
 from model import kernel
-from model.classifier import encode
+from model.encoding import decode, encode
 from model.kernel import Fold, Tables
 from training import fit, words
 
@@ -66,6 +66,52 @@ def test_a_sentence_end_ends_a_word(table: Fold) -> None:
     for text, expected in (("我去。年底", ["去", "年"]), ("去*年", ["去年"])):
         found = words.emit([text], table, vocabulary.table()).word_rows
         assert [vocabulary.words[row] for row in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("in vest", ["invest"]),  # so much more frequent than the two by chance
+        ("inv est", ["invest"]),  # neither is a word
+        ("in form", ["in", "form"]),  # both are frequent
+        ("in. vest", ["in", "vest"]),  # a sentence ends between them
+        ("in  vest", ["in", "vest"]),  # two marks between them
+        ("1nv357", ["invest"]),  # digits spelt as letters, because that is a word
+        ("f0rm", ["form"]),
+        ("1nv", []),  # which is none
+    ],
+)
+def test_broken_words_are_put_together(sent: str, expected: list[str], table: Fold) -> None:
+    """Words parted by a space, and spelt with digits, are the words if the vocabulary makes that likely."""
+    chosen = ["in", "vest", "invest", "form", "inform"]
+    shares = np.array([1e-2, 1e-6, 1e-4, 1e-4, 3e-5])
+    vocabulary = words.vocabulary(chosen, shares, [], table, np.zeros((5, 1), np.float32))
+    found = words.emit([sent], table, vocabulary.table()).word_rows
+    assert [vocabulary.words[row] for row in found] == expected
+
+
+@settings(deadline=None)
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=5))
+def test_utf8_is_decoded_as_python_does(texts: list[str]) -> None:
+    """Texts in a buffer of UTF-8 give the code points and offsets that the strings give."""
+    encoded = [text.encode() for text in texts]
+    starts = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+    for found, expected in zip(decode(b"".join(encoded), starts), encode(texts), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.binary(max_size=6))
+def test_bytes_are_refused_where_python_refuses_them(content: bytes) -> None:
+    """What Python does not take for UTF-8 is refused, and the text is named; all else is decoded."""
+    starts = np.array([0, 2, 2 + len(content)], np.int64)
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        with pytest.raises(model.TextError, match=r"texts\[8\].*not UTF-8"):
+            decode(b"ok" + content, starts, 7)
+    else:
+        assert decode(b"ok" + content, starts)[0].tobytes().decode("utf-32-le") == "ok" + content.decode()
 
 
 def test_strangers_add_nothing(classifier: model.Classifier) -> None:

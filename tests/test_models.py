@@ -18,7 +18,7 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 import model
-from model import artifact, fold, kernel
+from model import artifact, fold, kernel, rules, single
 from model.kernel import Fold
 from service import history
 from service.models import Models, start
@@ -317,10 +317,11 @@ def test_the_warm_up_covers_all_that_is_compiled(fitted: fit.Fitted, small_model
 
 
 def compiled() -> Iterator[tuple[str, Dispatcher]]:
-    """The compiled functions of the kernel."""
-    for name, part in vars(kernel).items():
-        if isinstance(part, Dispatcher):
-            yield name, part
+    """The compiled functions of an answer."""
+    for module in (kernel, rules, single):
+        for name, part in vars(module).items():
+            if isinstance(part, Dispatcher):
+                yield f"{module.__name__}.{name}", part
 
 
 def test_a_start_falls_back_to_what_was_good(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:

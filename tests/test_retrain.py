@@ -111,7 +111,7 @@ from model import fold
 from model.kernel import Fold
 from training import retrain
 with pytest.MonkeyPatch.context() as patch:
-    conftest.shrink_words(patch, Fold(*fold.make()))
+    conftest.shrink_words(patch, fold.make())
     retrain.run(test_retrain.mine(Path(sys.argv[1])))
 """
 

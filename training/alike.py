@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit, prange
 
-from model.classifier import encode
+from model.encoding import encode
 from training.corpora import bare
 
 SHINGLE = 5

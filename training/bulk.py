@@ -46,7 +46,7 @@ def _columns(keys, ends, index, found, parts, kept):
     longest = 0
     for i in range(ends.size):
         longest = max(longest, ends[i] - (ends[i - 1] if i else 0))
-    seen, times = kernel.counters(longest)
+    counts = kernel.counters(longest)
     m = 0
     first = 0
     for i in range(ends.size):
@@ -56,7 +56,7 @@ def _columns(keys, ends, index, found, parts, kept):
             if row >= 0:
                 found[m] = row
                 m += 1
-        kernel.count(found[before:m], m - before, seen, times, parts[before:m])
+        kernel.count(found[before:m], m - before, counts, parts[before:m])
         kept[i] = m - before
         first = ends[i]
     return m

@@ -28,9 +28,9 @@ def answered(
     new = set(challenger.taxonomy.scheme_ids) - set(champion.taxonomy.scheme_ids if champion else ())
     source = {row.key: row.source for row in checked.rows}
     said_by_both = [
-        (e, source.get(key, ""), answer, before.get(key, (None, None))[0])
+        (e, source.get(collect.key(e.text), ""), answer, before.get(key, (None, None))[0])
         for e, answer in zip(trained.examples, said, strict=True)
-        if (key := collect.key(e.text)) in before or champion is None or e.scheme in new
+        if (key := heldout.key(e.text)) in before or champion is None or e.scheme in new
     ]
     if said_by_both:
         asked, origins, new_answers, old_answers = zip(*said_by_both, strict=True)

@@ -194,7 +194,7 @@ def train(
     `groups` (n_examples,) are near-duplicates; `keep` is a folder from which a run that was broken off
     goes on.
     """
-    table = Fold(*fold.make())
+    table = fold.make()
     many = len(examples) > bulk.LEAST
     known, groups = ordered(examples, groups)
     some = known[:: len(known) // bulk.SAMPLE + 1] if many else known

@@ -26,7 +26,7 @@ import stopwordsiso
 from joblib import Parallel, delayed
 
 from model import kernel
-from model.classifier import encode
+from model.encoding import encode
 from model.kernel import Fold, Tables
 
 N_CHINESE, N_ENGLISH = 38_000, 26_000  # the most frequent of each list
