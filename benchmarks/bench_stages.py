@@ -33,14 +33,11 @@ STAGES = ("tokenise", "look up and join tokens", "hash and sift n-grams", "find 
 @njit(nogil=True)
 def _run(codes, offsets, fold, tables, last):
     """The kernel's stages up to number `last` on all texts; how many tokens, n-grams, rows and words."""
-    longest = 0
-    for i in range(offsets.size - 1):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    space = kernel._space(longest)
+    space = kernel._space(kernel.longest(offsets))
     statistics = np.empty(kernel.N_STATISTICS, np.int32)
     total = np.empty(tables.grams.shape[1], np.int32)
     counted = np.zeros(4, np.int64)
-    hits, found, tokens = space.hits, space.words, space.tokens
+    hits, found = space.hits, space.words
     for i in range(offsets.size - 1):
         n = kernel.tokenise(codes, offsets[i], offsets[i + 1], fold, tables, space, statistics)
         counted[0] += n
@@ -50,20 +47,14 @@ def _run(codes, offsets, fold, tables, last):
             of_tokens, m = kernel.grams(n, tables.index.sieve, space)
             counted[1] += m
         if last >= 3:
-            words = space.path.words
-            m = kernel.find(
-                n, of_tokens, m, tables.index, tokens.slots, space.grams, hits, words, tables.grams
-            )
+            m = kernel.find(n, of_tokens, m, tables, space)
             counted[2] += m
         if last >= 4:
             kernel.count(hits.rows, m, hits.counts, hits.parts)
         if last >= 5:
             kernel.add_small(hits.rows, hits.parts, m, tables.grams, total)
         if last >= 6:
-            m = kernel.words(
-                n, space.characters.letters, tokens.firsts, tokens.gaps, tokens.hashes,
-                tables.log_frequencies, tables.weights, space.path, found, statistics, tables.words,
-            )  # fmt: skip
+            m = kernel.words(n, tables, space, statistics)
             counted[3] += m
         if last >= 7:
             kernel.count(found.rows, m, found.counts, found.parts)

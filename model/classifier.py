@@ -138,10 +138,8 @@ class Classifier:
         return _in_pieces(len(starts) - 1, lambda a, b: self._best(*decode(content, starts[a : b + 1], a)))
 
     def _best(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        categories = self._answer(codes, offsets)[1]
-        order, chances = np.empty(len(categories), np.int64), np.empty(len(categories), np.float32)
-        rules.best(categories, order, chances)
-        return order, chances
+        order, chances = _ranked(self._answer(codes, offsets)[1], 1)
+        return order[:, 0], chances[:, 0]
 
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction a text. Raises TextError for what is no str, naming its index."""

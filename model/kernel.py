@@ -206,8 +206,17 @@ def counters(most):
 
 
 @njit(nogil=True, cache=True)
-def _space(longest):
-    n = longest + 2
+def longest(offsets):
+    """How many code points the longest text has."""
+    most = 0
+    for i in range(offsets.size - 1):
+        most = max(most, offsets[i + 1] - offsets[i])
+    return most
+
+
+@njit(nogil=True, cache=True)
+def _space(most):
+    n = most + 2
     m = n * (LONGEST_GRAM + 2)
     room = LONGEST_WORD * (n + LONGEST_WORD)
     return _Space(
@@ -446,7 +455,7 @@ def tokenise(codes, begin, end, fold, tables, space, statistics):
     m = _read(codes, begin, end, fold, space.characters)
     n, mixed = _part(m, letters, tokens.firsts, tokens.lasts, tokens.gaps)
     if mixed and _spell(n, m, tables.index, tables.weights, space.characters, tokens.firsts, tokens.lasts):
-        n, mixed = _part(m, letters, tokens.firsts, tokens.lasts, tokens.gaps)
+        n, _ = _part(m, letters, tokens.firsts, tokens.lasts, tokens.gaps)
     statistics[:] = 0
     sums, by_kind = space.characters.sums, space.by_kind
     statistics[RUNS] = _hash(
@@ -698,11 +707,19 @@ def join(n, tables, space, statistics):
     return n
 
 
-@njit(nogil=True, cache=True)
-def find(n, of_tokens, m, index, slots, grams, hits, words, table):
-    """Note the rows of `n` tokens and of the `m` n-grams that `grams` noted, and `words` that begin.
+@njit(nogil=True, cache=True, inline="always")
+def find(n, of_tokens, m, tables, space):
+    """Note the rows of `n` tokens and of the `m` n-grams that `grams` noted, and the words that begin there.
 
     Returns how many tokens and n-grams have a row in the table of n-grams.
+    """
+    slots, words = space.tokens.slots, space.path.words
+    return _find(n, of_tokens, m, tables.index, slots, space.grams, space.hits, words, tables.grams)
+
+
+@njit(nogil=True, cache=True)
+def _find(n, of_tokens, m, index, slots, grams, hits, words, table):
+    """What `find` does.
 
     Nothing here branches on whether a hash was found, for that nobody can predict.
     """
@@ -771,12 +788,22 @@ def _best_path(first, last, path, log_frequencies):
         at += _FOUR
 
 
-@njit(nogil=True, cache=True)
-def words(n, letters, firsts, gaps, hashes, log_frequencies, weights, path, found, statistics, table):
+@njit(nogil=True, cache=True, inline="always")
+def words(n, tables, space, statistics):
     """Choose the words of `n` tokens: Latin ones as they stand, Chinese by the best path.
 
-    Notes them in `found` and returns how many, unknown Chinese characters left out.
+    Notes them in `space.words` and returns how many, unknown Chinese characters left out.
     """
+    tokens = space.tokens
+    return _words(
+        n, space.characters.letters, tokens.firsts, tokens.gaps, tokens.hashes, tables.log_frequencies,
+        tables.weights, tables.words, space.path, space.words, statistics,
+    )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def _words(n, letters, firsts, gaps, hashes, log_frequencies, weights, table, path, found, statistics):
+    """What `words` does."""
     m = _ZERO
     t = _ZERO
     n = np.uint64(n)
@@ -862,26 +889,18 @@ def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, st
     """
     n_texts = offsets.size - 1
     n_columns = bias.size
-    longest = 0
-    for i in range(n_texts):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    space = _space(longest)
-    tokens, hits, found = space.tokens, space.hits, space.words
+    space = _space(longest(offsets))
+    hits, found = space.hits, space.words
     gram_sum = np.empty(tables.grams.shape[1], np.int32)
     word_sum = np.empty(tables.words.shape[1], np.int32)
     for i in range(n_texts):
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, tables, space, statistics[i])
         n = join(n, tables, space, statistics[i])
         of_tokens, m = grams(n, tables.index.sieve, space)
-        m = find(
-            n, of_tokens, m, tables.index, tokens.slots, space.grams, hits, space.path.words, tables.grams
-        )
+        m = find(n, of_tokens, m, tables, space)
         count(hits.rows, m, hits.counts, hits.parts)
         add_small(hits.rows, hits.parts, m, tables.grams, gram_sum)
-        m = words(
-            n, space.characters.letters, tokens.firsts, tokens.gaps, tokens.hashes,
-            tables.log_frequencies, tables.weights, space.path, found, statistics[i], tables.words,
-        )  # fmt: skip
+        m = words(n, tables, space, statistics[i])
         count(found.rows, m, found.counts, found.parts)
         total = _weigh(m, tables.weights, found.rows, found.parts)
         add(found.rows, found.parts, m, tables.words, word_sum)
@@ -948,10 +967,7 @@ def emit(codes, offsets, fold, tables, keys, key_ends, word_rows, word_ends, len
     text's part ends; `lengths` (n_texts,) counts its tokens.
     """
     n_texts = offsets.size - 1
-    longest = 0
-    for i in range(n_texts):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    space = _space(longest)
+    space = _space(longest(offsets))
     statistics = np.empty(N_STATISTICS, np.int32)
     at = 0
     word_at = 0
@@ -959,26 +975,13 @@ def emit(codes, offsets, fold, tables, keys, key_ends, word_rows, word_ends, len
         n = tokenise(codes, offsets[i], offsets[i + 1], fold, tables, space, statistics)
         n = join(n, tables, space, statistics)
         of_tokens, m = grams(n, _NO_SIEVE, space)
-        find(
-            n,
-            of_tokens,
-            m,
-            tables.index,
-            space.tokens.slots,
-            space.grams,
-            space.hits,
-            space.path.words,
-            tables.grams,
-        )
+        find(n, of_tokens, m, tables, space)
         keys[at : at + n] = space.tokens.hashes[:n]
         at += n
         keys[at : at + m] = space.grams.keys[:m]
         at += m
         key_ends[i] = at
-        m = words(
-            n, space.characters.letters, space.tokens.firsts, space.tokens.gaps, space.tokens.hashes,
-            tables.log_frequencies, tables.weights, space.path, space.words, statistics, tables.words,
-        )  # fmt: skip
+        m = words(n, tables, space, statistics)
         word_rows[word_at : word_at + m] = space.words.rows[:m]
         word_at += m
         word_ends[i] = word_at
@@ -990,10 +993,7 @@ def name(codes, offsets, fold, keys):
     """Fill `keys` (n_texts,) with the hash that a word has as a whole, 0 where it is not a word:
     one Latin token, or 1 to 4 Chinese characters."""
     n_texts = offsets.size - 1
-    longest = 0
-    for i in range(n_texts):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    space = _space(longest)
+    space = _space(longest(offsets))
     letters, tokens = space.characters.letters, space.tokens
     for i in range(n_texts):
         m = _read(codes, offsets[i], offsets[i + 1], fold, space.characters)
@@ -1036,7 +1036,7 @@ def book(codes, fold, tables, gram_direction, word_direction):
     by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
     of_tokens, m = grams(n, tables.index.sieve, space)
     hits, found, tokens = space.hits, space.words, space.tokens
-    m = find(n, of_tokens, m, tables.index, tokens.slots, space.grams, hits, space.path.words, tables.grams)
+    m = find(n, of_tokens, m, tables, space)
     count(hits.rows, m, hits.counts, hits.parts)
     for g in range(m):
         part = _dot(gram_direction, tables.grams[hits.rows[g]]) * hits.parts[g]
@@ -1044,10 +1044,7 @@ def book(codes, fold, tables, gram_direction, word_direction):
         length = hits.at[g] % np.uint32(LONGEST_GRAM) + _ONE32
         for t in range(first, first + length):
             by_token[t] += part * by_length / length
-    m = words(
-        n, space.characters.letters, tokens.firsts, tokens.gaps, tokens.hashes,
-        tables.log_frequencies, tables.weights, space.path, found, statistics, tables.words,
-    )  # fmt: skip
+    m = words(n, tables, space, statistics)
     count(found.rows, m, found.counts, found.parts)
     total = max(_weigh(m, tables.weights, found.rows, found.parts), 1)
     starts = np.empty(n, np.int32)

@@ -68,18 +68,6 @@ def rank(categories, order, chances):
 
 
 @njit(nogil=True, cache=True)
-def best(categories, order, chances):
-    """Fill `order` and `chances` (n_texts,) with the most probable category of each text."""
-    for i in range(categories.shape[0]):
-        first = 0
-        for k in range(1, categories.shape[1]):
-            if categories[i, k] > categories[i, first]:
-                first = k
-        order[i] = first
-        chances[i] = categories[i, first]
-
-
-@njit(nogil=True, cache=True)
 def decide(
     schemes, categories, statistics, category_index, thresholds, scheme_threshold,
     category, category_chance, scheme, scheme_chance, scheme_sure, reasons,

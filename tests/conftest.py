@@ -13,6 +13,7 @@ import model
 from model import artifact, fold, taxonomy
 from model.errors import ArtifactError
 from model.kernel import Fold
+from service.models import Models
 from training import calibrate, contest, fit, guess, words
 
 SMALL = {
@@ -49,9 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compiles what answers, once, before several processes would do it at the same time."""
     if not hasattr(config, "workerinput"):
         with suppress(ArtifactError):  # tests say so better
-            classifier = model.load()
-            classifier.classify(["warm up", "twice"])
-            classifier.explain("warm up")
+            Models(model.load()).warm_up()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,8 +32,7 @@ def find(
     """Examples that would get another category, neither theirs nor their second, doubtful first."""
     index = np.array(taxonomy.category_index)
     names = taxonomy.category_ids
-    targets = np.array([names.index(e.category) for e in examples])
-    seconds = np.array([names.index(e.second) if e.second in names else -1 for e in examples])
+    targets, seconds = calibrate.columns(examples, names)
     heat = temperature or calibrate.temperature(scores, index, targets, seconds)
     chances = calibrate.roll_up(calibrate.softmax(scores, heat), index, len(names))
     best = chances.argmax(axis=1)

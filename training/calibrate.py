@@ -72,6 +72,13 @@ def lower_bound(right: int, answered: int, confidence: float = CONFIDENCE) -> fl
     return float(beta.ppf(1 - confidence, right, answered - right + 1))
 
 
+def columns(examples: Sequence[Example], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The true categories of examples and their second ones, -1 where there is none, as places in `names`."""
+    place = {name: at for at, name in enumerate(names)}
+    seconds = [place.get(e.second, -1) if e.second else -1 for e in examples]
+    return np.array([place[e.category] for e in examples]), np.array(seconds)
+
+
 @dataclass(frozen=True)
 class Promise:
     """What is promised of one category: at or above `threshold`, `right` of `answered` were right."""
@@ -165,8 +172,7 @@ def calibrate(
     """
     index = np.array(taxonomy.category_index)
     names = list(taxonomy.category_ids)
-    truths = np.array([names.index(e.category) for e in examples])
-    seconds = np.array([names.index(e.second) if e.second in names else -1 for e in examples])
+    truths, seconds = columns(examples, names)
     heat = temperature(scores, index, truths, seconds)
     schemes = softmax(scores, heat)
     categories = roll_up(schemes, index, len(names))
