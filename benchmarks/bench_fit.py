@@ -1,10 +1,11 @@
 """The row of `make bench` about the fit: ours against the same features and loss in scikit-learn.
 
 Both begin with texts and end with weights. scikit-learn makes the n-grams (the same tokens, 1 to 4 of
-them, and the letter n-grams of Latin words; the same number of columns, idf, damping and length norm)
-and fits `LogisticRegression` with the same C and class weights; its L-BFGS may take as many steps over
-all rows as ours. The block of meanings, which scikit-learn has no part for, is given to it: the time
-that it takes counts for ours only. The record holds the loss of both, each on its own features.
+them, and the letter n-grams of Latin words; the same number of columns, idf, damping and norm) and fits
+`LogisticRegression` with the same C and weights; its L-BFGS may take as many steps over all rows as
+ours, and ours knows no categories here, as scikit-learn's loss does not. The block of meanings, which
+scikit-learn has no part for, is given to it: the time that it takes counts for ours only. The record
+holds the loss of both, each on its own features.
 """
 
 import re
@@ -31,6 +32,7 @@ def run(path: Path, count: int, ours: bool, quick: bool) -> dict[str, float]:
     table = bench_texts.read(path, count)
     tree = taxonomy.load()
     column = {scheme: at for at, scheme in enumerate(tree.scheme_ids)}
+    categories = np.arange(len(column))  # each scheme by itself: scikit-learn knows no groups of classes
     texts, batches = table["text"].to_pylist(), table["batch"].to_pylist()
     targets = np.array([column[scheme] for scheme in table["scheme"].to_pylist()])
     folds = model.load().fold
@@ -38,9 +40,9 @@ def run(path: Path, count: int, ours: bool, quick: bool) -> dict[str, float]:
     settings = fit.Settings(steps=5) if quick else fit.Settings()
     if ours:  # what numba compiles or reads from its cache is no part of a fit
         once = fit.Settings(steps=1)
-        _ours(texts[:100], targets[:100], batches[:100], len(column), folds, vocabulary, once)
+        _ours(texts[:100], targets[:100], batches[:100], categories, folds, vocabulary, once)
     work = _ours if ours else _theirs
-    seconds, loss = work(texts, targets, batches, len(column), folds, vocabulary, settings)
+    seconds, loss = work(texts, targets, batches, categories, folds, vocabulary, settings)
     return {"seconds": seconds, "loss": loss}
 
 
@@ -58,14 +60,14 @@ def _ours(
     texts: list[str],
     targets: np.ndarray,
     batches: list[str],
-    n: int,
+    categories: np.ndarray,
     folds: Fold,
     vocabulary: Vocabulary,
     settings: fit.Settings,
 ) -> tuple[float, float]:
     """Seconds and loss."""
     began = time.perf_counter()
-    fitted = bulk.fit_all(texts, targets, batches, n, folds, vocabulary, settings)
+    fitted = bulk.fit_all(texts, targets, batches, categories, folds, vocabulary, settings)
     return time.perf_counter() - began, float(fitted.loss)
 
 
@@ -73,7 +75,7 @@ def _theirs(
     texts: list[str],
     targets: np.ndarray,
     _: list[str],
-    n: int,
+    categories: np.ndarray,
     folds: Fold,
     vocabulary: Vocabulary,
     settings: fit.Settings,
@@ -83,15 +85,17 @@ def _theirs(
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    meaning, lengths = _meaning(texts, folds, vocabulary, settings.meaning)
+    meaning = _meaning(texts, folds, vocabulary, settings.meaning)
     began = time.perf_counter()
     vectors = TfidfVectorizer(
         analyzer=_grams, min_df=settings.least_texts, max_features=settings.most_grams,
         sublinear_tf=True, norm=None, dtype=np.float32,
     )  # fmt: skip
-    matrix = sparse.diags(lengths) @ vectors.fit_transform(texts)
+    matrix = vectors.fit_transform(texts)
+    matrix = sparse.diags(1 / np.sqrt(np.maximum(np.diff(matrix.indptr), 1))) @ matrix
+    matrix *= settings.spelling / np.sqrt(matrix.power(2).sum(axis=1)).mean()
     matrix = sparse.hstack([matrix, sparse.csr_matrix(meaning)], format="csr", dtype=np.float32)
-    weights = fit.class_weights(targets, n, settings.balance)[targets]
+    weights = fit.balanced(targets, categories, settings.balance)
     regression = LogisticRegression(C=settings.strength, max_iter=bulk.STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -115,18 +119,16 @@ def _loss(
     return float(losses @ weights) / total + penalty
 
 
-def _meaning(
-    texts: list[str], folds: Fold, vocabulary: Vocabulary, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The block of meanings (n_texts, n_dimensions), scaled, and 1 / sqrt(tokens) of each text."""
+def _meaning(texts: list[str], folds: Fold, vocabulary: Vocabulary, scale: float) -> np.ndarray:
+    """The block of meanings (n_texts, n_dimensions), scaled."""
     table = vocabulary.table()
     parts = []
     for at in range(0, len(texts), bulk.CHUNK):
         seen = words.emit(texts[at : at + bulk.CHUNK], folds, table)
-        parts.append((fit.means(seen, vocabulary), 1 / np.sqrt(np.maximum(seen.lengths, 1))))
-    block, lengths = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        parts.append(fit.means(seen, vocabulary))
+    block = np.concatenate(parts)
     length = float(np.linalg.norm(block, axis=1).mean())
-    return scale / max(length, 1e-12) * block, lengths
+    return np.asarray(scale / max(length, 1e-12) * block)
 
 
 def _grams(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from model import fold, taxonomy
-from training import collect, corpora, evaluate, fit, quarantine, train, words
+from training import calibrate, collect, corpora, evaluate, fit, quarantine, train, words
 from training.collect import Row
 from training.corpora import Example
 
@@ -49,7 +49,7 @@ class Lab:
 
     def answers(self, examples: dict[int, Example], inside: np.ndarray, asked: np.ndarray) -> list[str]:
         """Categories of the rows `asked` by a fit of the rows `inside`, as these examples label them."""
-        ids = list(self.tree.scheme_ids)
+        ids, index = list(self.tree.scheme_ids), np.array(self.tree.category_index)
         rows = [examples[i] for i in inside]
         targets = np.array([ids.index(str(e.scheme)) for e in rows])
         texts = [e.text for e in rows] + [cue for cue, _ in train.cues(self.tree)]
@@ -57,11 +57,12 @@ class Lab:
         batches = [e.batch for e in rows] + ["taxonomy"] * (len(texts) - len(rows))
         weights = np.append(np.ones(len(rows)), np.full(len(texts) - len(rows), SETTINGS.cue_weight))
         fitted = fit.fit(
-            texts, targets, batches, weights, len(ids), self.table, self.vocabulary, SETTINGS
+            texts, targets, batches, weights, index, self.table, self.vocabulary, SETTINGS
         )  # fmt: skip
         seen = words.emit([self.stuff.examples[i].text for i in asked], self.table, self.vocabulary.table())
-        best = fitted.scores(seen).argmax(axis=1)
-        return [self.tree.category_ids[self.tree.category_index[k]] for k in best]
+        schemes = calibrate.softmax(fitted.scores(seen), 1.0)
+        best = calibrate.roll_up(schemes, index, len(self.tree.category_ids)).argmax(axis=1)
+        return [self.tree.category_ids[k] for k in best]
 
     def f1(self, examples: dict[int, Example]) -> dict[str, float]:
         """F1 of every category, each row tested by a fit of the others' batches."""

@@ -22,7 +22,7 @@ import numpy as np
 from model.errors import ArtifactError
 from model.kernel import MOST_ROWS
 
-FORMAT = 2
+FORMAT = 3
 LIMIT = 64 * 1024 * 1024  # bytes of arrays that a file may hold
 MANIFEST, ARRAYS, TAXONOMY, CURRENT = "manifest.json", "arrays.npz", "taxonomy.toml", "current"
 

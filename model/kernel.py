@@ -884,8 +884,9 @@ def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, st
 
     The rows of the tables are padded to a multiple of `vector.WIDTH` columns.
 
-    `bias + gram_scale * sum((1 + ln(count)) * row) / sqrt(n_tokens)
-    + word_scale * sum(weight * row) / sum(weight)`, the weights of repeated words damped likewise.
+    `bias + gram_scale * sum((1 + ln(count)) * row) / sqrt(n_grams)
+    + word_scale * sum(weight * row) / sum(weight)`, the weights of repeated words damped likewise;
+    `n_grams` is how many n-grams of the text have a row.
     """
     n_texts = offsets.size - 1
     n_columns = bias.size
@@ -898,13 +899,13 @@ def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, st
         n = join(n, tables, space, statistics[i])
         of_tokens, m = grams(n, tables.index.sieve, space)
         m = find(n, of_tokens, m, tables, space)
+        by_length = 1.0 / (ONE_PART * np.sqrt(max(m, 1)))
         count(hits.rows, m, hits.counts, hits.parts)
         add_small(hits.rows, hits.parts, m, tables.grams, gram_sum)
         m = words(n, tables, space, statistics[i])
         count(found.rows, m, found.counts, found.parts)
         total = _weigh(m, tables.weights, found.rows, found.parts)
         add(found.rows, found.parts, m, tables.words, word_sum)
-        by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
         by_weight = 1.0 / max(total, 1)
         for c in range(n_columns):
             scores[i, c] = (
@@ -1033,10 +1034,10 @@ def book(codes, fold, tables, gram_direction, word_direction):
     n = tokenise(codes, 0, codes.size, fold, tables, space, statistics)
     n = join(n, tables, space, statistics)
     by_token = np.zeros(n + 1, np.float64)
-    by_length = 1.0 / (ONE_PART * np.sqrt(max(n, 1)))
     of_tokens, m = grams(n, tables.index.sieve, space)
     hits, found, tokens = space.hits, space.words, space.tokens
     m = find(n, of_tokens, m, tables, space)
+    by_length = 1.0 / (ONE_PART * np.sqrt(max(m, 1)))
     count(hits.rows, m, hits.counts, hits.parts)
     for g in range(m):
         part = _dot(gram_direction, tables.grams[hits.rows[g]]) * hits.parts[g]

@@ -95,7 +95,7 @@ def fitted(tree: taxonomy.Taxonomy, table: Fold) -> fit.Fitted:
         targets,
         batches,
         np.ones(len(texts)),
-        len(tree.scheme_ids),
+        np.array(tree.category_index),
         table,
         vocabulary,
         settings,

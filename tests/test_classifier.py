@@ -1,6 +1,7 @@
 """The classifier: predictions, roll-up, review."""
 
 import dataclasses
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,14 @@ def test_many_texts_are_answered_as_one_by_one(classifier: model.Classifier) -> 
     assert len(classifier.classify(texts)) == len(texts)
     with pytest.raises(model.TextError, match=rf"texts\[{PIECE}\] is int"):
         classifier.categories([*texts[:PIECE], 7])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(classifier: model.Classifier, on: bool) -> None:
+    """Whether it runs or not is the caller's choice, before many texts are classified and after."""
+    (gc.enable if on else gc.disable)()
+    try:
+        classifier.classify(["a parcel from customs", "退货的客服"])
+        assert gc.isenabled() is on
+    finally:
+        gc.enable()

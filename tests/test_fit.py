@@ -34,8 +34,9 @@ def test_compiled_scores_are_within_the_rounding(fitted: fit.Fitted, small_model
     over = np.abs(meanings) - 127 * fit.quantise(meanings)[1]
     gram_step = fit.quantise(grams)[1] / 2 + np.maximum(clipped.max(axis=0), 0)
     word_step = fit.quantise(meanings)[1] / 2 + np.maximum(over.max(axis=0), 0)
-    n_added = np.diff(seen.key_ends, prepend=0)
-    bound = n_added[:, None] / np.sqrt(seen.lengths)[:, None] * gram_step + word_step + 1e-4
+    known = np.isin(seen.keys, fitted.features.keys)
+    n_added = np.add.reduceat(known, np.append(0, seen.key_ends[:-1]))
+    bound = np.sqrt(n_added)[:, None] * gram_step + word_step + 1e-4
     assert (np.abs(compiled - exact) <= bound).all()
     assert (compiled.argmax(axis=1) == exact.argmax(axis=1)).all()
 
@@ -59,7 +60,9 @@ def test_a_word_never_seen_has_a_meaning(table: Fold) -> None:
     texts = ["loan fee", "parcel customs"] * 4
     vocabulary = words.vocabulary(chosen, np.full(6, 1e-4), texts, table, vectors)
     settings = fit.Settings(least_texts=1, least_batches=1, steps=60)
-    found = fit.fit(texts, np.array([0, 1] * 4), ["a"] * 8, np.ones(8), 2, table, vocabulary, settings)
+    found = fit.fit(
+        texts, np.array([0, 1] * 4), ["a"] * 8, np.ones(8), np.arange(2), table, vocabulary, settings
+    )
     scores = found.scores(words.emit(["borrowing", "package"], table, vocabulary.table()))
     assert scores.argmax(axis=1).tolist() == [0, 1]
 
@@ -75,10 +78,31 @@ def test_an_ngram_of_one_hand_is_left_out(table: Fold) -> None:
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
-def test_class_weights_average_to_one(balance: float) -> None:
-    """Rare classes weigh more, and the examples weigh one on average."""
-    targets = np.array([0] * 90 + [1] * 10)
-    weights = fit.class_weights(targets, 3, balance)
-    assert weights[targets].mean() == pytest.approx(1)
-    assert weights[1] >= weights[0]
-    assert np.isfinite(weights).all()
+def test_the_examples_of_rare_categories_weigh_more(balance: float) -> None:
+    """An example weighs by how many its category has, whatever its scheme, and one on average."""
+    targets = np.array([0] * 80 + [1] * 10 + [2] * 10)
+    weights = fit.balanced(targets, np.array([0, 0, 1, 2]), balance)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[0] == weights[80]
+    assert weights[90] / weights[0] == pytest.approx(9**balance)
+
+
+def test_schemes_of_a_category_weigh_the_same_beside_each_other() -> None:
+    """The rarer a scheme, the more of its examples' loss asks for it; over a category it is the mean."""
+    targets = np.array([0] * 80 + [1] * 20 + [2] * 7)
+    found = fit.shares(targets, np.array([0, 0, 1, 1]), 0.1)
+    assert found[1] / found[0] == pytest.approx(4)
+    assert found[targets[:100]].mean() == pytest.approx(0.1)
+    assert found[2] == pytest.approx(0.1)
+    assert fit.shares(targets, np.arange(3), 1.0).tolist() == [1.0] * 3
+
+
+def test_what_a_text_repeats_or_we_do_not_know_takes_nothing_away(fitted: fit.Fitted, table: Fold) -> None:
+    """Strange words beside a text leave the scores of its n-grams as they were."""
+    known = fitted.features.vocabulary.table()
+    alone, beside = (
+        fitted.features.grams(words.emit([text], table, known))
+        for text in (TEXTS[0], TEXTS[0] + " zzqx vvqj")
+    )
+    assert alone.nnz
+    assert (alone != beside).nnz == 0

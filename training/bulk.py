@@ -2,7 +2,7 @@
 
 Words, n-grams and first weights come from an even sample of the rows; then the same loss as in
 `training.softmax` falls over all rows. The n-grams of a row are column numbers, each with the part that
-this occurrence counts (a byte); the rest of its value, idf and the root of the row's tokens, is multiplied
+this occurrence counts (a byte); the rest of its value, idf and the root of their number, is multiplied
 in on the way, and every pass goes through each row once.
 """
 
@@ -23,7 +23,7 @@ LEAST = 50_000  # rows above which a corpus is fitted here
 SAMPLE = 25_000  # rows that choose the features
 CHUNK = 10_000  # texts that the kernel reads at a time
 PARTS = 4  # of the rows, each with a gradient of its own; fixed, so that sums do not depend on threads
-STEPS = 30
+SAMPLE_STEPS, STEPS = 60, 30
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Packed:
     ends: np.ndarray  # int64 (n_rows + 1,): where each row's columns are
     columns: np.ndarray  # int32: n-grams of all rows, one after the other
     parts: np.ndarray  # uint8: what each counts, in sixteenths; see `kernel.PARTS`
-    share: np.ndarray  # float32 (n_rows,): 1 / (16 sqrt(tokens))
+    share: np.ndarray  # float32 (n_rows,): 1 / (16 sqrt(how many columns))
     meaning: np.ndarray  # float32 (n_rows, n_dimensions), scaled
 
 
@@ -63,8 +63,10 @@ def _columns(keys, ends, index, found, parts, kept):
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=softmax.FAST)
-def _pass(ends, columns, parts_of, share, weights, bias, targets, importance, scores, gradients, losses):
-    """One pass: scores (n, k) hold the meaning's part and become weight * (softmax - target);
+def _pass(
+    ends, columns, parts_of, share, weights, bias, targets, importance, groups, own, scores, gradients, losses
+):
+    """One pass: scores (n, k) hold the meaning's part and become the losses' slopes along them;
     gradients (parts, n_grams, k) are added to; losses (parts,) filled."""
     n, k = scores.shape
     parts = losses.size
@@ -79,19 +81,9 @@ def _pass(ends, columns, parts_of, share, weights, bias, targets, importance, sc
                 part = np.float32(parts_of[at])
                 for c in range(k):
                     row[c] += part * weights[j, c]
-            highest = np.float32(-1e30)
             for c in range(k):
                 row[c] = row[c] * share[i] + scores[i, c] + bias[c]
-                highest = max(highest, row[c])
-            chosen = row[targets[i]] - highest
-            total = np.float32(0)
-            for c in range(k):
-                row[c] = np.exp(row[c] - highest)
-                total += row[c]
-            total_loss += importance[i] * (np.log(total) - chosen)
-            for c in range(k):
-                row[c] = row[c] * importance[i] / total
-            row[targets[i]] -= importance[i]
+            total_loss += softmax.residuals(row, targets[i], importance[i], groups, own)
             for c in range(k):
                 scores[i, c] = row[c]
                 row[c] = row[c] * share[i]
@@ -143,7 +135,7 @@ def pack(
         columns.append(found[:m].copy())
         shares_of.append(of[:m].copy())
         ends[start + 1 : stop + 1] = kept
-        share[start:stop] = 1 / (kernel.ONE_PART * np.sqrt(np.maximum(seen.lengths, 1)))
+        share[start:stop] = 1 / (kernel.ONE_PART * np.sqrt(np.maximum(kept, 1)))
         meaning[start:stop] = features.meaning_scale * fit.means(seen, features.vocabulary)
         move(stop)
     np.cumsum(ends, out=ends)
@@ -168,19 +160,21 @@ def descend(
     idf: np.ndarray,
     weights: np.ndarray,
     bias: np.ndarray,
-    strength: float,
+    categories: np.ndarray,
+    settings: fit.Settings,
     steps: int,
     watch: Callable[[int, float], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """From first weights (n_grams + n_dimensions, k) and bias (k,) to better ones; loss of the last.
 
-    The loss is scikit-learn's, with `strength` its C.
+    The loss is that of `training.softmax`; `categories` (k,) is the category of each scheme.
     """
     n, k = targets.size, bias.size
     n_grams, size = idf.size, weights.size
     total = float(importance.sum())
     relative = (importance / total).astype(np.float32)
-    ridge = np.float32(1 / (strength * total))
+    ridge = np.float32(1 / (settings.strength * total))
+    own = fit.shares(targets, categories, settings.schemes).astype(np.float32)
     scores = np.empty((n, k), np.float32)
     gradients = np.empty((PARTS, n_grams, k), np.float32)
     losses = np.empty(PARTS)
@@ -193,7 +187,7 @@ def descend(
         gradients[:] = 0
         _pass(
             rows.ends, rows.columns, rows.parts, rows.share, scale * now[:n_grams], point[size:], targets,
-            relative, scores, gradients, losses,
+            relative, categories, own, scores, gradients, losses,
         )  # fmt: skip
         slope = np.empty_like(point)
         slope[: n_grams * k] = (scale * gradients.sum(axis=0)).ravel()
@@ -220,29 +214,30 @@ def fit_all(
     texts: Sequence[str],
     targets: np.ndarray,
     batches: Sequence[str],
-    n_schemes: int,
+    categories: np.ndarray,
     table: Fold,
     vocabulary: Vocabulary,
     settings: fit.Settings,
 ) -> fit.Fitted:
-    """Fit schemes `targets` (n_texts,)."""
+    """Fit schemes `targets` (n_texts,); `categories` (n_schemes,) is the category of each scheme."""
     chosen = sample(targets)
     some = [texts[i] for i in chosen]
-    importance = fit.class_weights(targets, n_schemes, settings.balance)[targets]
-    with bars.step("fit: a sample", settings.steps) as move:
+    importance = fit.balanced(targets, categories, settings.balance)
+    with bars.step("fit: a sample", SAMPLE_STEPS) as move:
         seen = words.emit(some, table, vocabulary.table())
         features = fit.choose_features(seen, [batches[i] for i in chosen], vocabulary, settings)
         first, bias, _ = softmax.fit(
             features.matrix(seen), targets[chosen],
-            fit.class_weights(targets[chosen], n_schemes, settings.balance)[targets[chosen]],
-            n_schemes, settings.strength, settings.steps, lambda step, loss: move(step),
+            fit.balanced(targets[chosen], categories, settings.balance), categories.size,
+            settings.strength, SAMPLE_STEPS, lambda step, loss: move(step), categories,
+            fit.shares(targets[chosen], categories, settings.schemes),
         )  # fmt: skip
         del seen
     with bars.step("read all rows", len(texts)) as move:
         rows = pack(texts, features, table, move)
     with bars.step("fit: all rows", STEPS) as move:
         found, bias, loss = descend(
-            rows, targets, importance, features.idf, first, bias, settings.strength, STEPS,
+            rows, targets, importance, features.idf, first, bias, categories, settings, STEPS,
             lambda step, loss: move(step),
         )  # fmt: skip
     return fit.Fitted(features, found, bias, loss)

@@ -1,7 +1,7 @@
 """Fit: what the kernel sees of the examples, a linear model on it, and the tables it becomes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -19,12 +19,14 @@ class Settings:
     """What a fit depends on beside its examples. All of it goes into the manifest."""
 
     strength: float = 6.0  # scikit-learn's C
-    meaning: float = 6.0  # λ: the meaning block's scale against its own mean length
-    most_grams: int = 130_000  # rows of the n-gram table
+    spelling: float = 20.0  # the mean length of a text's n-grams, however many it has
+    meaning: float = 6.0  # and of its meaning: together the λ between the two blocks
+    most_grams: int = 126_000  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
     ridge: float = 0.1  # that holds the words' vectors to the encoder's, see `training.meaning`
-    balance: float = 1.0  # class weights: count ** -balance
+    balance: float = 1.0  # a category's examples weigh count ** -balance
+    schemes: float = 0.05  # share of the loss that asks for the scheme, the rest asks for its category
     steps: int = 250
     copies: int = 1  # altered copies of each example, see `training.alter`
     cue_weight: float = 0.5
@@ -33,15 +35,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns of a fit: n-grams by hash, with their idf, then the dimensions of meaning."""
+    """The columns of a fit: n-grams by hash, then the dimensions of meaning."""
 
     keys: np.ndarray  # uint64 (n_grams,), sorted
-    idf: np.ndarray  # float32 (n_grams,)
+    idf: np.ndarray  # float32 (n_grams,), times the scale of the block
     vocabulary: Vocabulary
     meaning_scale: float
 
     def matrix(self, seen: Emitted) -> csr_matrix:
-        """Sparse (n_texts, n_grams + n_dimensions): idf * (1 + ln(count)) / sqrt(tokens), and the meaning."""
+        """Sparse (n_texts, n_grams + n_dimensions): the n-grams and the meaning."""
+        meaning = self.meaning_scale * means(seen, self.vocabulary)
+        return hstack([self.grams(seen), csr_matrix(meaning)], format="csr", dtype=np.float32)
+
+    def grams(self, seen: Emitted) -> csr_matrix:
+        """Sparse (n_texts, n_grams): idf * (1 + ln(count)) / sqrt(how many of its n-grams are known).
+
+        So a text that says the same again weighs as it did, and one of strange words not less for them.
+        """
         n_texts = seen.lengths.size
         at = np.searchsorted(self.keys, seen.keys)
         at[at == self.keys.size] = 0
@@ -51,11 +61,11 @@ class Features:
         ones = np.ones(rows.size, np.float32)
         counted = csr_matrix((ones, (rows, columns)), shape=(n_texts, self.keys.size))
         counted.sum_duplicates()
+        known = np.maximum(np.bincount(rows, minlength=n_texts), 1)
         rows = np.repeat(np.arange(n_texts), np.diff(counted.indptr))
-        values = self.idf[counted.indices] / np.sqrt(np.maximum(seen.lengths, 1))[rows]
+        values = self.idf[counted.indices] / np.sqrt(known)[rows]
         counted.data = (values * damped(counted.data)).astype(np.float32)
-        meaning = self.meaning_scale * means(seen, self.vocabulary)
-        return hstack([counted, csr_matrix(meaning)], format="csr", dtype=np.float32)
+        return counted
 
 
 def _parts(counts: np.ndarray) -> np.ndarray:
@@ -97,7 +107,7 @@ def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
 def choose_features(
     seen: Emitted, batches: Sequence[str], vocabulary: Vocabulary, settings: Settings
 ) -> Features:
-    """Keep the n-grams that stand in enough texts of enough batches; scale the meaning block."""
+    """Keep the n-grams that stand in enough texts of enough batches; scale both blocks."""
     n_texts = seen.lengths.size
     rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))
     keys, inverse = np.unique(seen.keys, return_inverse=True)
@@ -114,7 +124,10 @@ def choose_features(
     idf = 1 + np.log((1 + n_texts) / (1 + text_counts[order]))
     length = np.linalg.norm(means(seen, vocabulary), axis=1).mean()
     scale = settings.meaning / max(float(length), 1e-12)
-    return Features(keys[order], idf.astype(np.float32), vocabulary, scale)
+    plain = Features(keys[order], idf.astype(np.float32), vocabulary, scale)
+    spelled = np.sqrt(np.asarray(plain.grams(seen).power(2).sum(axis=1))).mean()
+    idf *= settings.spelling / max(float(spelled), 1e-12)
+    return replace(plain, idf=idf.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -166,11 +179,25 @@ def quantise(rows: np.ndarray, clipped: float = 2e-4) -> tuple[np.ndarray, np.nd
     return np.clip(np.rint(rows / scale), -127, 127).astype(np.int8), scale.astype(np.float32)
 
 
-def class_weights(targets: np.ndarray, n_classes: int, balance: float) -> np.ndarray:
-    """`count ** -balance` for each class, scaled so that the mean over the examples is 1."""
-    counts = np.maximum(np.bincount(targets, minlength=n_classes), 1).astype(float)
-    weights = counts**-balance
-    return weights / weights[targets].mean()
+def balanced(targets: np.ndarray, categories: np.ndarray, balance: float) -> np.ndarray:
+    """What each example weighs, (n_texts,): its category's `count ** -balance`, 1 on average.
+
+    `targets` (n_texts,) are schemes, `categories` (n_schemes,) the category of each.
+    """
+    mine = categories[targets]
+    weights = np.bincount(mine).astype(float)[mine] ** -balance
+    return np.asarray(weights / weights.mean())
+
+
+def shares(targets: np.ndarray, categories: np.ndarray, mean: float) -> np.ndarray:
+    """How much of its examples' loss asks for the scheme, (n_schemes,): more, the rarer it is.
+
+    So that schemes of one category weigh the same beside each other; over a category it is `mean`.
+    """
+    counts = np.bincount(targets, minlength=categories.size)
+    there = np.maximum(np.bincount(categories, counts > 0), 1)
+    even = np.bincount(categories, counts)[categories] / there[categories]
+    return np.minimum(mean * even / np.maximum(counts, 1), 1.0)
 
 
 def fit(
@@ -178,23 +205,21 @@ def fit(
     targets: np.ndarray,
     batches: Sequence[str],
     weights: np.ndarray,
-    n_schemes: int,
+    categories: np.ndarray,
     fold: Fold,
     vocabulary: Vocabulary,
     settings: Settings,
     watch: Callable[[int, float], None] | None = None,
 ) -> Fitted:
-    """Fit schemes `targets` (n_texts,) on texts, with a weight each."""
+    """Fit schemes `targets` (n_texts,) on texts, with a weight each.
+
+    `categories` (n_schemes,) is the category of each scheme.
+    """
     seen = emit(texts, fold, vocabulary.table())
     features = choose_features(seen, batches, vocabulary, settings)
-    importance = weights * class_weights(targets, n_schemes, settings.balance)[targets]
     found, bias, loss = softmax.fit(
-        features.matrix(seen),
-        targets,
-        importance,
-        n_schemes,
-        settings.strength,
-        settings.steps,
-        watch,
-    )
+        features.matrix(seen), targets, weights * balanced(targets, categories, settings.balance),
+        categories.size, settings.strength, settings.steps, watch, categories,
+        shares(targets, categories, settings.schemes),
+    )  # fmt: skip
     return Fitted(features, found, bias, loss)

@@ -46,7 +46,7 @@ def columns(
     batches = [examples[i].batch for i in known] + ["taxonomy"] * len(cues)
     quick = fit.Settings(least_texts=1, least_batches=1, steps=STEPS, seed=settings.seed)
     fitted = fit.fit(
-        texts, targets, batches, np.ones(len(texts)), index.size, table, vocabulary, quick
+        texts, targets, batches, np.ones(len(texts)), index, table, vocabulary, quick
     )  # fmt: skip
     scores = bulk.scores(fitted, [examples[i].text for i in unknown.tolist()], table)
     for row, i in zip(scores, unknown.tolist(), strict=True):

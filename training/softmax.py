@@ -1,8 +1,10 @@
 """Multinomial logistic regression on a sparse matrix, with L-BFGS.
 
 The loss is scikit-learn's: weighted mean cross-entropy plus `|W|^2 / (2 C sum(weights))`, the bias free.
-scikit-learn's own solver takes float64 copies of everything; this one works in float32, on as many
-threads as numba has. A test holds its loss against `LogisticRegression`'s.
+Where classes come in groups (schemes in categories), only a share of the cross-entropy is that of the
+class; the rest is that of its group, whose probability is the sum of its classes'. scikit-learn's own
+solver takes float64 copies of everything; this one works in float32, on as many threads as numba has. A
+test holds its loss against `LogisticRegression`'s.
 """
 
 from collections import deque
@@ -17,15 +19,45 @@ MEMORY = 8  # pairs that L-BFGS keeps
 # other bits when it was just compiled than when it comes from numba's cache.
 FAST = {"nnan", "ninf", "nsz", "contract"}
 LEAST_PROGRESS = 1e-4  # relative fall of the loss over ten steps at which it stops
+LEAST_CHANCE = np.float32(1e-12)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def residuals(row, target, weight, groups, shares):
+    """Turn a row of scores (k,) into the loss's slopes along them; return the loss.
+
+    The loss is `-weight * (share * ln p(class) + (1 - share) * ln p(group of the class))`, with the share
+    of the class in `shares` (k,).
+    """
+    k = row.size
+    highest = row[0]
+    for c in range(k):
+        highest = max(highest, row[c])
+    total = np.float32(0)
+    for c in range(k):
+        row[c] = np.exp(row[c] - highest)
+        total += row[c]
+    group, share = groups[target], shares[target]
+    mine = np.float32(0)
+    for c in range(k):
+        row[c] /= total
+        mine += row[c] * np.float32(groups[c] == group)
+    mine = max(mine, LEAST_CHANCE)
+    own = max(row[target], LEAST_CHANCE)
+    shared = (np.float32(1) - share) / mine
+    for c in range(k):
+        row[c] *= weight * (np.float32(1) - shared * np.float32(groups[c] == group))
+    row[target] -= weight * share
+    return -weight * (share * np.log(own) + (np.float32(1) - share) * np.log(mine))
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=FAST)
-def _forward(indptr, indices, data, weights, bias, targets, sample_weights, residuals):
-    """Fill residuals (n, k) = weight * (softmax - target); return each row's weighted loss."""
-    n, k = residuals.shape
+def _forward(indptr, indices, data, weights, bias, targets, sample_weights, groups, shares, slopes):
+    """Fill slopes (n, k) of the losses along the scores; return each row's weighted loss."""
+    n, k = slopes.shape
     losses = np.empty(n, np.float64)
     for i in prange(n):
-        row = np.empty(k, np.float32)  # a view of residuals would keep the loops from becoming vectors
+        row = np.empty(k, np.float32)  # a view of the slopes would keep the loops from becoming vectors
         for c in range(k):
             row[c] = bias[c]
         for at in range(indptr[i], indptr[i + 1]):
@@ -33,24 +65,15 @@ def _forward(indptr, indices, data, weights, bias, targets, sample_weights, resi
             j = indices[at]
             for c in range(k):
                 row[c] += value * weights[j, c]
-        highest = row[0]
+        losses[i] = residuals(row, targets[i], sample_weights[i], groups, shares)
         for c in range(k):
-            highest = max(highest, row[c])
-        chosen = row[targets[i]] - highest
-        total = np.float32(0)
-        for c in range(k):
-            row[c] = np.exp(row[c] - highest)
-            total += row[c]
-        losses[i] = sample_weights[i] * (np.log(total) - chosen)
-        for c in range(k):
-            residuals[i, c] = row[c] * sample_weights[i] / total
-        residuals[i, targets[i]] -= sample_weights[i]
+            slopes[i, c] = row[c]
     return losses
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=FAST)
-def _backward(indptr, indices, data, residuals, weights, ridge, gradient):
-    """Fill gradient (m, k) = X^T residuals + ridge * weights; X in columns."""
+def _backward(indptr, indices, data, slopes, weights, ridge, gradient):
+    """Fill gradient (m, k) = X^T slopes + ridge * weights; X in columns."""
     m, k = gradient.shape
     for j in prange(m):
         row = np.empty(k, np.float32)
@@ -60,7 +83,7 @@ def _backward(indptr, indices, data, residuals, weights, ridge, gradient):
             value = data[at]
             i = indices[at]
             for c in range(k):
-                row[c] += value * residuals[i, c]
+                row[c] += value * slopes[i, c]
         for c in range(k):
             gradient[j, c] = row[c]
 
@@ -73,30 +96,38 @@ def fit(
     strength: float,
     steps: int = 200,
     watch: Callable[[int, float], None] | None = None,
+    groups: np.ndarray | None = None,
+    shares: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Fit; returns weights float32 (n_features, n_classes), bias (n_classes,) and the mean loss.
 
-    `strength` is scikit-learn's C. `watch(step, loss)` is called after every step.
+    `strength` is scikit-learn's C. `watch(step, loss)` is called after every step. `groups` (n_classes,)
+    is the group of each class and `shares` (n_classes,), 0 to 1, how much of its examples' loss is its
+    own; all of it by default.
     """
+    groups = np.arange(n_classes) if groups is None else groups.astype(np.int64)
     rows = matrix.astype(np.float32).tocsr()
     columns = rows.tocsc()
     total = float(sample_weights.sum())
-    share = (sample_weights / total).astype(np.float32)
+    importance = (sample_weights / total).astype(np.float32)
+    own = np.ones(n_classes, np.float32) if shares is None else shares.astype(np.float32)
     ridge = np.float32(1.0 / (strength * total))
     n, m = rows.shape
     targets = targets.astype(np.int64)
-    residuals = np.empty((n, n_classes), np.float32)
+    slopes = np.empty((n, n_classes), np.float32)
 
     def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
         weights = point[: m * n_classes].reshape(m, n_classes)
         bias = point[m * n_classes :]
-        losses = _forward(rows.indptr, rows.indices, rows.data, weights, bias, targets, share, residuals)
+        losses = _forward(
+            rows.indptr, rows.indices, rows.data, weights, bias, targets, importance, groups, own, slopes
+        )
         gradient = np.empty_like(point)
         _backward(
-            columns.indptr, columns.indices, columns.data, residuals, weights, ridge,
+            columns.indptr, columns.indices, columns.data, slopes, weights, ridge,
             gradient[: m * n_classes].reshape(m, n_classes),
         )  # fmt: skip
-        gradient[m * n_classes :] = residuals.sum(axis=0)
+        gradient[m * n_classes :] = slopes.sum(axis=0)
         flat = point[: m * n_classes]
         return float(losses.sum()) + 0.5 * float(ridge) * float(flat @ flat), gradient
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ RELEASE = "1.0.0"
 FOLDS = 5
 SCHEME_SURE = 0.6  # least share of its category's probability
 COPY_WEIGHT = 0.5
+FEW = 1000  # examples for which another process is not worth its start
 HELD_SHARE, MOST_HELD = 0.1, 25_000  # of the rows of a large corpus, to calibrate on
 
 
@@ -88,7 +90,7 @@ def material(
 
 def _copies(examples: Sequence[Example], settings: fit.Settings) -> list[list[str]]:
     seeds = [[f"{settings.seed}:{k}:{e.id}" for k in range(settings.copies)] for e in examples]
-    parts = Parallel(n_jobs=-1 if len(examples) > 1000 else 1, batch_size=500)(
+    parts = Parallel(n_jobs=-1 if len(examples) > FEW else 1, batch_size=500)(
         delayed(_altered)(e.text, own, e.category != calibrate.HARMLESS)
         for e, own in zip(examples, seeds, strict=True)
     )
@@ -132,7 +134,7 @@ def fit_once(
     seen = words.emit([stuff.examples[i].text for i in chosen], table, vocabulary.table())
     moved = meaning.adjust(vocabulary, seen, stuff.meanings[chosen], settings.ridge)
     return fit.fit(
-        texts, np.array(targets), batches, np.array(weights), len(taxonomy.scheme_ids),
+        texts, np.array(targets), batches, np.array(weights), np.array(taxonomy.category_index),
         table, moved, settings, watch,
     )  # fmt: skip
 
@@ -147,30 +149,40 @@ def held_out_scores(
 ) -> np.ndarray:
     """Scores float32 (n_examples, n_schemes) of every example by a fit without its batch.
 
-    Nor does that fit see a near-duplicate of it from another batch. What is in the folder `keep` is not
-    done again.
+    Nor does that fit see a near-duplicate of it from another batch. The fits go side by side, one on a
+    core. What is in the folder `keep` is not done again.
     """
     scores = np.empty((len(stuff.examples), len(taxonomy.scheme_ids)), np.float32)
     n_folds = int(stuff.folds.max()) + 1
-    with bars.step("score every batch by a fit without it", n_folds * settings.steps) as move:
-        for k in range(n_folds):
-            outside = np.flatnonzero(stuff.folds == k)
-            near = np.isin(stuff.groups, stuff.groups[outside])
-            inside = np.flatnonzero((stuff.folds != k) & ~near)
-            path = keep / f"fold-{k}.npy" if keep else None
-            if path and path.is_file():
-                scores[outside] = np.load(path, allow_pickle=False)
-                continue
-            fitted = fit_once(
-                stuff, inside, taxonomy, table, vocabulary, settings,
-                lambda step, loss, k=k: move(k * settings.steps + step),  # type: ignore[misc]
-            )  # fmt: skip
-            texts = [stuff.examples[i].text for i in outside]
-            scores[outside] = fitted.scores(words.emit(texts, table, vocabulary.table()))
-            if path:
-                _save_array(path, scores[outside])
-            move((k + 1) * settings.steps)
+    parts = Parallel(n_jobs=-1 if len(stuff.examples) > FEW else 1, return_as="generator")(
+        delayed(_of_fold)(stuff, k, taxonomy, table, vocabulary, settings, keep) for k in range(n_folds)
+    )
+    with bars.step("score every batch by a fit without it", n_folds) as move, warnings.catch_warnings():
+        # A process whose memory grew by what a fit takes is begun anew; that is as it should be.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        for k, part in enumerate(parts):
+            scores[stuff.folds == k] = part
+            move(k + 1)
     return scores
+
+
+def _of_fold(
+    stuff: Material, k: int, taxonomy: Taxonomy, table: Fold, vocabulary: Vocabulary, settings: fit.Settings,
+    keep: Path | None,
+) -> np.ndarray:  # fmt: skip
+    """Scores of the examples of fold `k` by a fit of the others."""
+    path = keep / f"fold-{k}.npy" if keep else None
+    if path and path.is_file():
+        return np.asarray(np.load(path, allow_pickle=False))
+    outside = np.flatnonzero(stuff.folds == k)
+    near = np.isin(stuff.groups, stuff.groups[outside])
+    inside = np.flatnonzero((stuff.folds != k) & ~near)
+    fitted = fit_once(stuff, inside, taxonomy, table, vocabulary, settings)
+    texts = [stuff.examples[i].text for i in outside]
+    found = fitted.scores(words.emit(texts, table, vocabulary.table()))
+    if path:
+        _save_array(path, found)
+    return found
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
@@ -262,7 +274,7 @@ def _in_bulk(
     inside = np.flatnonzero(~held & ~np.isin(groups, groups[at]))
     fitted = bulk.fit_all(
         [known[i].text for i in inside], targets[inside], [known[i].batch for i in inside],
-        len(taxonomy.scheme_ids), table, vocabulary, settings,
+        np.array(taxonomy.category_index), table, vocabulary, settings,
     )  # fmt: skip
     scores = bulk.scores(fitted, [known[i].text for i in at], table)
     return fitted, at, scores

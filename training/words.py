@@ -34,8 +34,9 @@ N_DIMENSIONS = 256
 ENCODED, AT_ONCE = 4096, 128  # words or texts that a worker gets, and that it encodes in one go
 ENOUGH = 1e-3  # the `a` of a word's weight
 COINED_COUNT, COINED_RATIO = 12, 30  # how often, and how much more than by chance
-# A word so common in English, or in so many of our reports, is no sign of another language.
-COMMON_SHARE, COMMON_TEXTS = 3e-5, 4
+# A word so common in English, or in so many and such a share of our reports, is no sign of another
+# language.
+COMMON_SHARE, COMMON_TEXTS, COMMON_TEXTS_SHARE = 3e-5, 4, 4e-4
 # Languages in Latin letters whose small words tell that a text is in none that the model reads.
 STOP_WORDS = (
     "af", "ca", "cs", "da", "de", "es", "et", "fi", "fr", "hr", "hu", "id", "it", "lt", "lv",
@@ -209,10 +210,9 @@ def _foreign(texts: Sequence[str], fold: Fold) -> list[str]:
     for text in folded(texts, fold):
         spread.update(set(re.findall(r"[a-z]+", text)))
     english = _lists()[1]
+    few = max(COMMON_TEXTS, COMMON_TEXTS_SHARE * len(texts))
     return sorted(
-        word
-        for word in known
-        if english.get(word, 0) < COMMON_SHARE and spread[word] < COMMON_TEXTS and len(word) > 1
+        word for word in known if english.get(word, 0) < COMMON_SHARE and spread[word] < few and len(word) > 1
     )
 
 
