@@ -223,13 +223,14 @@ def fit_all(
     chosen = sample(targets)
     some = [texts[i] for i in chosen]
     importance = fit.balanced(targets, categories, settings.balance)
-    with bars.step("fit: a sample", SAMPLE_STEPS) as move:
+    steps = min(SAMPLE_STEPS, settings.steps)
+    with bars.step("fit: a sample", steps) as move:
         seen = words.emit(some, table, vocabulary.table())
         features = fit.choose_features(seen, [batches[i] for i in chosen], vocabulary, settings)
         first, bias, _ = softmax.fit(
             features.matrix(seen), targets[chosen],
             fit.balanced(targets[chosen], categories, settings.balance), categories.size,
-            settings.strength, SAMPLE_STEPS, lambda step, loss: move(step), categories,
+            settings.strength, steps, lambda step, loss: move(step), categories,
             fit.shares(targets[chosen], categories, settings.schemes),
         )  # fmt: skip
         del seen
