@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from model import fold, taxonomy
-from training import calibrate, collect, corpora, evaluate, fit, quarantine, train, words
+from training import collect, corpora, evaluate, fit, heldout, quarantine, train, words
 from training.collect import Row
 from training.corpora import Example
 
@@ -60,9 +60,7 @@ class Lab:
             texts, targets, batches, weights, index, self.table, self.vocabulary, SETTINGS
         )  # fmt: skip
         seen = words.emit([self.stuff.examples[i].text for i in asked], self.table, self.vocabulary.table())
-        schemes = calibrate.softmax(fitted.scores(seen), 1.0)
-        best = calibrate.roll_up(schemes, index, len(self.tree.category_ids)).argmax(axis=1)
-        return [self.tree.category_ids[k] for k in best]
+        return [category for category, _ in heldout.answers(fitted.scores(seen), 1.0, self.tree)]
 
     def f1(self, examples: dict[int, Example]) -> dict[str, float]:
         """F1 of every category, each row tested by a fit of the others' batches."""

@@ -8,7 +8,7 @@ in on the way, and every pass goes through each row once.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit, prange
@@ -221,24 +221,18 @@ def fit_all(
 ) -> fit.Fitted:
     """Fit schemes `targets` (n_texts,); `categories` (n_schemes,) is the category of each scheme."""
     chosen = sample(targets)
-    some = [texts[i] for i in chosen]
-    importance = fit.balanced(targets, categories, settings.balance)
-    steps = min(SAMPLE_STEPS, settings.steps)
-    with bars.step("fit: a sample", steps) as move:
-        seen = words.emit(some, table, vocabulary.table())
-        features = fit.choose_features(seen, [batches[i] for i in chosen], vocabulary, settings)
-        first, bias, _ = softmax.fit(
-            features.matrix(seen), targets[chosen],
-            fit.balanced(targets[chosen], categories, settings.balance), categories.size,
-            settings.strength, steps, lambda step, loss: move(step), categories,
-            fit.shares(targets[chosen], categories, settings.schemes),
+    few = replace(settings, steps=min(SAMPLE_STEPS, settings.steps))
+    with bars.step("fit: a sample", few.steps) as move:
+        first = fit.fit(
+            [texts[i] for i in chosen], targets[chosen], [batches[i] for i in chosen], np.ones(chosen.size),
+            categories, table, vocabulary, few, lambda step, loss: move(step),
         )  # fmt: skip
-        del seen
     with bars.step("read all rows", len(texts)) as move:
-        rows = pack(texts, features, table, move)
+        rows = pack(texts, first.features, table, move)
+    importance = fit.balanced(targets, categories, settings.balance)
     with bars.step("fit: all rows", STEPS) as move:
         found, bias, loss = descend(
-            rows, targets, importance, features.idf, first, bias, categories, settings, STEPS,
-            lambda step, loss: move(step),
+            rows, targets, importance, first.features.idf, first.weights, first.bias, categories, settings,
+            STEPS, lambda step, loss: move(step),
         )  # fmt: skip
-    return fit.Fitted(features, found, bias, loss)
+    return fit.Fitted(first.features, found, bias, loss)
