@@ -961,11 +961,12 @@ def roll_up(probabilities, category_index, categories):
 
 
 @njit(nogil=True, cache=True)
-def emit(codes, offsets, fold, tables, keys, key_ends, word_rows, word_ends, lengths):
+def emit(codes, offsets, fold, tables, keys, sizes, key_ends, word_rows, word_ends, lengths):
     """Write what the fit sees: n-gram hashes and word rows, text after text.
 
-    `keys` and `word_rows` take all texts; `key_ends` and `word_ends` (n_texts,) say where each
-    text's part ends; `lengths` (n_texts,) counts its tokens.
+    `keys`, `sizes` (the tokens of each n-gram, 0 for one of letters) and `word_rows` take all texts;
+    `key_ends` and `word_ends` (n_texts,) say where each text's part ends; `lengths` (n_texts,) counts
+    its tokens.
     """
     n_texts = offsets.size - 1
     space = _space(longest(offsets))
@@ -978,8 +979,11 @@ def emit(codes, offsets, fold, tables, keys, key_ends, word_rows, word_ends, len
         of_tokens, m = grams(n, _NO_SIEVE, space)
         find(n, of_tokens, m, tables, space)
         keys[at : at + n] = space.tokens.hashes[:n]
+        sizes[at : at + n] = 1
         at += n
-        keys[at : at + m] = space.grams.keys[:m]
+        for k in range(m):
+            keys[at + k] = space.grams.keys[k]
+            sizes[at + k] = space.grams.at[k] % 4 + 1 if k < of_tokens else 0
         at += m
         key_ends[i] = at
         m = words(n, tables, space, statistics)

@@ -30,7 +30,7 @@ def made(table: Fold) -> tuple[list[str], np.ndarray, fit.Features]:
     vocabulary = words.vocabulary(chosen, np.full(len(chosen), 1e-4), texts, table, vectors)
     settings = fit.Settings(least_batches=1, most_grams=400)
     seen = words.emit(texts[::3], table, vocabulary.table())
-    features = fit.choose_features(seen, ["x"] * len(texts[::3]), vocabulary, settings)
+    features = fit.choose_features(seen, targets[::3], ["x"] * len(texts[::3]), vocabulary, settings)
     return texts, targets, features
 
 

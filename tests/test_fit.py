@@ -1,5 +1,6 @@
 """The fit: compiled tables answer as the uncompiled model does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,14 @@ def test_a_word_never_seen_has_a_meaning(table: Fold) -> None:
         texts, np.array([0, 1] * 4), ["a"] * 8, np.ones(8), np.arange(2), table, vocabulary, settings
     )
     scores = found.scores(words.emit(["borrowing", "package"], table, vocabulary.table()))
-    assert scores.argmax(axis=1).tolist() == [0, 1]
+    assert (scores - found.bias).argmax(axis=1).tolist() == [0, 1]
 
 
 def test_an_ngram_of_one_hand_is_left_out(table: Fold) -> None:
     """An n-gram that stands in one batch only is not a feature."""
     vocabulary = words.vocabulary([], np.empty(0), [], table, np.empty((0, 8), np.float32))
     seen = words.emit(["shared habit", "shared habit", "shared"], table, vocabulary.table())
-    chosen = fit.choose_features(seen, ["a", "a", "b"], vocabulary, fit.Settings())
+    chosen = fit.choose_features(seen, np.array([0, 1, 1]), ["a", "a", "b"], vocabulary, fit.Settings())
     alone = words.emit(["habit"], table, vocabulary.table())
     assert not set(chosen.keys.tolist()) & set(alone.keys.tolist())
     assert chosen.keys.size > 0
@@ -106,3 +107,28 @@ def test_what_a_text_repeats_or_we_do_not_know_takes_nothing_away(fitted: fit.Fi
     )
     assert alone.nnz
     assert (alone != beside).nnz == 0
+
+
+def test_an_ngram_that_all_categories_have_tells_nothing() -> None:
+    """What an n-gram tells grows with how much one category has of it, and with how often it was seen."""
+    counts = np.array([[500, 900, 9], [500, 100, 1]])
+    found = fit.told(counts, np.array([1000, 1000]))
+    assert found[0] == pytest.approx(0, abs=1e-6)
+    assert found[0] < found[2] < found[1]
+
+
+def test_ngrams_weigh_by_their_size(table: Fold) -> None:
+    """An n-gram's weight goes by how many tokens it has; n-grams of letters have a weight of their own."""
+    vocabulary = words.vocabulary([], np.empty(0), [], table, np.empty((0, 8), np.float32))
+    seen = words.emit(["shared habit", "shared habit"], table, vocabulary.table())
+    truths, batches = np.array([0, 1]), ["a", "b"]
+    flat = fit.Settings(sizes=(1.0, 1.0, 1.0, 1.0, 1.0), telling=0.0)
+    even = fit.choose_features(seen, truths, batches, vocabulary, flat)
+    sized = replace(flat, sizes=(0.5, 2.0, 1.0, 1.0, 1.0))
+    uneven = fit.choose_features(seen, truths, batches, vocabulary, sized)
+    ratio = uneven.idf / even.idf
+    sizes = dict(zip(seen.keys.tolist(), seen.sizes.tolist(), strict=True))
+    of = [sizes[key] for key in even.keys.tolist()]
+    assert sorted(set(of)) == [0, 1, 2]
+    one = ratio[of.index(2)]
+    assert ratio / one == pytest.approx([sized.sizes[size] for size in of])

@@ -12,6 +12,7 @@ from training import softmax
 from training.words import Emitted, Vocabulary, emit
 
 COLUMN_BLOCK = 16  # rows of the tables are padded to a multiple of this
+DOUBT = 20  # texts of any category that every n-gram is thought to stand in besides, see `told`
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Settings:
     most_grams: int = 126_000  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
+    sizes: tuple[float, ...] = (0.6, 1.2, 1.0, 0.7, 0.5)  # what n-grams of letters, 1, 2, ... tokens weigh
+    telling: float = 0.25  # they weigh what they tell of the category to this power, see `told`
     ridge: float = 0.1  # that holds the words' vectors to the encoder's, see `training.meaning`
     balance: float = 1.0  # a category's examples weigh count ** -balance
     schemes: float = 0.05  # share of the loss that asks for the scheme, the rest asks for its category
@@ -38,7 +41,7 @@ class Features:
     """The columns of a fit: n-grams by hash, then the dimensions of meaning."""
 
     keys: np.ndarray  # uint64 (n_grams,), sorted
-    idf: np.ndarray  # float32 (n_grams,), times the scale of the block
+    idf: np.ndarray  # float32 (n_grams,), times what each weighs and the scale of the block
     vocabulary: Vocabulary
     meaning_scale: float
 
@@ -104,13 +107,29 @@ def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
     return np.asarray(mixture(seen, vocabulary) @ vocabulary.vectors, np.float32)
 
 
+def told(counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """How much each n-gram tells of the category, (n_grams,): the Kullback-Leibler divergence of the
+    categories of the texts that have it, `counts` (n_categories, n_grams), from those of all texts,
+    `sizes` (n_categories,). Texts by chance, `DOUBT` of them, keep a rare n-gram from telling too much.
+
+    Term weighting by what the classes are: Debole and Sebastiani 2003, "Supervised term weighting for
+    automated text categorization".
+    """
+    prior = np.maximum(sizes / max(1, sizes.sum()), 1e-12)[:, None]
+    shares = (counts + DOUBT * prior) / (counts.sum(axis=0) + DOUBT)
+    return np.maximum((shares * np.log(shares / prior)).sum(axis=0), 0)
+
+
 def choose_features(
-    seen: Emitted, batches: Sequence[str], vocabulary: Vocabulary, settings: Settings
+    seen: Emitted, truths: np.ndarray, batches: Sequence[str], vocabulary: Vocabulary, settings: Settings
 ) -> Features:
-    """Keep the n-grams that stand in enough texts of enough batches; scale both blocks."""
+    """Keep the n-grams that stand in enough texts of enough batches; weigh them; scale both blocks.
+
+    `truths` (n_texts,) is the category of each text.
+    """
     n_texts = seen.lengths.size
     rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))
-    keys, inverse = np.unique(seen.keys, return_inverse=True)
+    keys, first, inverse = np.unique(seen.keys, return_index=True, return_inverse=True)
     pairs = np.unique(rows * np.int64(keys.size) + inverse) if keys.size else np.empty(0, np.int64)
     text_counts = np.bincount(pairs % keys.size, minlength=keys.size)
     _, batch = np.unique(np.asarray(batches), return_inverse=True)
@@ -121,7 +140,15 @@ def choose_features(
     )
     order = np.lexsort((keys, -text_counts * good))[: min(settings.most_grams, int(good.sum()))]
     order = order[np.argsort(keys[order])]
+    place = np.full(keys.size, -1)
+    place[order] = np.arange(order.size)
+    kept = place[pairs % keys.size]
+    of_texts = truths[pairs // keys.size][kept >= 0]
+    n_categories = int(truths.max(initial=0)) + 1
+    counts = np.bincount(of_texts * order.size + kept[kept >= 0], minlength=n_categories * order.size)
+    telling = told(counts.reshape(n_categories, order.size), np.bincount(truths, minlength=n_categories))
     idf = 1 + np.log((1 + n_texts) / (1 + text_counts[order]))
+    idf *= np.array(settings.sizes)[seen.sizes[first[order]]] * telling**settings.telling
     length = np.linalg.norm(means(seen, vocabulary), axis=1).mean()
     scale = settings.meaning / max(float(length), 1e-12)
     plain = Features(keys[order], idf.astype(np.float32), vocabulary, scale)
@@ -216,7 +243,7 @@ def fit(
     `categories` (n_schemes,) is the category of each scheme.
     """
     seen = emit(texts, fold, vocabulary.table())
-    features = choose_features(seen, batches, vocabulary, settings)
+    features = choose_features(seen, categories[targets], batches, vocabulary, settings)
     found, bias, loss = softmax.fit(
         features.matrix(seen), targets, weights * balanced(targets, categories, settings.balance),
         categories.size, settings.strength, settings.steps, watch, categories,

@@ -254,6 +254,7 @@ class Emitted:
     """What the kernel saw in texts: n-gram hashes and word rows, text after text."""
 
     keys: np.ndarray  # uint64
+    sizes: np.ndarray  # uint8: the tokens of each n-gram, 0 for one of letters
     key_ends: np.ndarray  # int64 (n_texts,)
     word_rows: np.ndarray  # int32
     word_ends: np.ndarray  # int64 (n_texts,)
@@ -264,9 +265,12 @@ def emit(texts: Sequence[str], fold: Fold, table: Tables) -> Emitted:
     """Run the kernel over texts and keep what it sees."""
     codes, offsets = encode(texts)
     keys = np.empty(codes.size * (kernel.LONGEST_GRAM + 2), np.uint64)
+    sizes = np.empty(keys.size, np.uint8)
     word_rows = np.empty(codes.size, np.int32)
     ends = np.empty((2, len(texts)), np.int64)
     lengths = np.empty(len(texts), np.int32)
-    kernel.emit(codes, offsets, fold, table, keys, ends[0], word_rows, ends[1], lengths)
+    kernel.emit(codes, offsets, fold, table, keys, sizes, ends[0], word_rows, ends[1], lengths)
     n_keys, n_words = (int(ends[:, -1][k]) if len(texts) else 0 for k in (0, 1))
-    return Emitted(keys[:n_keys].copy(), ends[0], word_rows[:n_words].copy(), ends[1], lengths)
+    return Emitted(
+        keys[:n_keys].copy(), sizes[:n_keys].copy(), ends[0], word_rows[:n_words].copy(), ends[1], lengths
+    )
