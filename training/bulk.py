@@ -1,65 +1,30 @@
 """The fit of more rows than scikit-learn or a matrix of their copies could hold: half a million.
 
-Words, n-grams and first weights come from an even sample of the rows; then the same loss as in
-`training.softmax` falls over all rows. The n-grams of a row are column numbers, each with the part that
-this occurrence counts (a byte); the rest of its value, idf and the root of their number, is multiplied
-in on the way, and every pass goes through each row once.
+Words and n-grams come from an even sample of the rows. Then the same loss as in `training.softmax` falls
+over all rows: a few times row by row, which is the quickest while it is large, then by L-BFGS. The n-grams
+of a row are column numbers, each with the part that this occurrence counts (a byte); the rest of its value,
+idf and the root of their number, is multiplied in on the way, and every pass goes through each row once.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit, prange
 
-from model import kernel
 from model.kernel import Fold
-from training import bars, fit, softmax, words
-from training.fit import Features
+from training import bars, fit, packed, softmax, words
+from training.packed import Packed
 from training.words import Vocabulary
 
 LEAST = 50_000  # rows above which a corpus is fitted here
 SAMPLE = 25_000  # rows that choose the features
-CHUNK = 10_000  # texts that the kernel reads at a time
 PARTS = 4  # of the rows, each with a gradient of its own; fixed, so that sums do not depend on threads
-SAMPLE_STEPS, STEPS = 60, 30
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Rows as the pass reads them."""
-
-    ends: np.ndarray  # int64 (n_rows + 1,): where each row's columns are
-    columns: np.ndarray  # int32: n-grams of all rows, one after the other
-    parts: np.ndarray  # uint8: what each counts, in sixteenths; see `kernel.PARTS`
-    share: np.ndarray  # float32 (n_rows,): 1 / (16 sqrt(how many columns))
-    meaning: np.ndarray  # float32 (n_rows, n_dimensions), scaled
-
-
-@njit(nogil=True, cache=True)
-def _columns(keys, ends, index, found, parts, kept):
-    """Write the columns of the known n-grams and their parts; return how many.
-
-    `kept` (n_rows,) counts each row's.
-    """
-    longest = 0
-    for i in range(ends.size):
-        longest = max(longest, ends[i] - (ends[i - 1] if i else 0))
-    counts = kernel.counters(longest)
-    m = 0
-    first = 0
-    for i in range(ends.size):
-        before = m
-        for at in range(first, ends[i]):
-            row = kernel.gram_row(keys[at], index)
-            if row >= 0:
-                found[m] = row
-                m += 1
-        kernel.count(found[before:m], m - before, counts, parts[before:m])
-        kept[i] = m - before
-        first = ends[i]
-    return m
+ROUNDS, RATE = 3, np.float32(0.05)  # times through all rows one by one, and how far each moves a weight
+STEPS = 20  # of L-BFGS after that
+SEED = 0  # of the order of the rows
+SETTLED = np.float32(1e-9)  # squared slope of a row that need not move anything
+FIRST_SLOPE = np.float32(1e-3)  # squared; so that the first row does not move a weight by the whole rate
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=softmax.FAST)
@@ -95,6 +60,53 @@ def _pass(
         losses[p] = total_loss
 
 
+@njit(nogil=True, cache=True, fastmath=softmax.FAST)
+def _round(
+    order, ends, columns, parts, share, meaning, idf, targets, importance, groups, own, weights, bias, slopes
+):
+    """Move weights and bias after each row in turn; `slopes` (n_grams + n_dimensions,) are summed up.
+
+    The step along a column is RATE times the row's slope over the root of the sum of all squared slopes
+    there so far, as in AdaGrad.
+    """
+    n_grams, k = idf.size, bias.size
+    row = np.empty(k, np.float32)
+    for i in order:
+        for c in range(k):
+            row[c] = bias[c]
+        for at in range(ends[i], ends[i + 1]):
+            j = columns[at]
+            value = np.float32(parts[at]) * share[i] * idf[j]
+            for c in range(k):
+                row[c] += value * weights[j, c]
+        for d in range(meaning.shape[1]):
+            value = meaning[i, d]
+            for c in range(k):
+                row[c] += value * weights[n_grams + d, c]
+        softmax.residuals(row, targets[i], importance[i], groups, own)
+        size = np.float32(0)
+        for c in range(k):
+            size += row[c] * row[c]
+        if size < SETTLED:
+            continue
+        for at in range(ends[i], ends[i + 1]):
+            j = columns[at]
+            _move(j, np.float32(parts[at]) * share[i] * idf[j], row, size, weights, slopes)
+        for d in range(meaning.shape[1]):
+            _move(n_grams + d, meaning[i, d], row, size, weights, slopes)
+        for c in range(k):
+            bias[c] -= RATE * row[c]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _move(j, value, row, size, weights, slopes):
+    """Move the weights of column `j` along a row's slopes, `row` (k,) times its value there."""
+    slopes[j] += value * value * size
+    step = RATE * value / np.sqrt(slopes[j])
+    for c in range(row.size):
+        weights[j, c] -= step * row[c]
+
+
 def sample(targets: np.ndarray, most: int = SAMPLE) -> np.ndarray:
     """Indices of at most `most` rows: rare classes whole, the others cut to the same number."""
     if targets.size <= most:
@@ -111,46 +123,6 @@ def sample(targets: np.ndarray, most: int = SAMPLE) -> np.ndarray:
         mine = np.flatnonzero(targets == name)
         taken.append(mine[np.linspace(0, mine.size - 1, min(mine.size, limit)).astype(np.int64)])
     return np.sort(np.concatenate(taken))
-
-
-def pack(
-    texts: Sequence[str],
-    features: Features,
-    table: Fold,
-    move: Callable[[float], None] = lambda done: None,
-) -> Packed:
-    """Read all texts once, some thousands at a time."""
-    index = kernel.index(features.keys, np.empty(0, np.uint64))
-    known = features.vocabulary.table()
-    ends = np.zeros(len(texts) + 1, np.int64)
-    share = np.empty(len(texts), np.float32)
-    meaning = np.empty((len(texts), features.vocabulary.vectors.shape[1]), np.float32)
-    columns, shares_of = [], []
-    for start in range(0, len(texts), CHUNK):
-        seen = words.emit(texts[start : start + CHUNK], table, known)
-        stop = start + seen.lengths.size
-        found, of = np.empty(seen.keys.size, np.int32), np.empty(seen.keys.size, np.uint8)
-        kept = np.empty(seen.lengths.size, np.int64)
-        m = _columns(seen.keys, seen.key_ends, index, found, of, kept)
-        columns.append(found[:m].copy())
-        shares_of.append(of[:m].copy())
-        ends[start + 1 : stop + 1] = kept
-        share[start:stop] = 1 / (kernel.ONE_PART * np.sqrt(np.maximum(kept, 1)))
-        meaning[start:stop] = features.meaning_scale * fit.means(seen, features.vocabulary)
-        move(stop)
-    np.cumsum(ends, out=ends)
-    return Packed(ends, _joined(columns, np.int32), _joined(shares_of, np.uint8), share, meaning)
-
-
-def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
-    """The parts as one array; each is freed once it is copied."""
-    whole = np.empty(sum(part.size for part in parts), kind)
-    at = 0
-    while parts:
-        part = parts.pop(0)
-        whole[at : at + part.size] = part
-        at += part.size
-    return whole
 
 
 def descend(
@@ -201,11 +173,43 @@ def descend(
     return point[:size].reshape(-1, k), point[size:], loss
 
 
+def begin(
+    rows: Packed,
+    targets: np.ndarray,
+    importance: np.ndarray,
+    idf: np.ndarray,
+    categories: np.ndarray,
+    settings: fit.Settings,
+    watch: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """First weights (n_grams + n_dimensions, k) and bias (k,): each row moves them, ROUNDS times.
+
+    Stochastic gradient descent with a rate for each column (Duchi, Hazan and Singer 2011, "Adaptive
+    subgradient methods", AdaGrad). On one core, so that the same rows give the same bits.
+    """
+    k = categories.size
+    weights = np.zeros((idf.size + rows.meaning.shape[1], k), np.float32)
+    bias = np.zeros(k, np.float32)
+    slopes = np.full(len(weights), FIRST_SLOPE, np.float32)
+    relative = (importance / importance.mean()).astype(np.float32)
+    own = fit.shares(targets, categories, settings.schemes).astype(np.float32)
+    chance = np.random.default_rng(SEED)
+    for done in range(ROUNDS):
+        _round(
+            chance.permutation(targets.size), rows.ends, rows.columns, rows.parts, rows.share, rows.meaning,
+            idf, targets.astype(np.int64), relative, categories.astype(np.int64), own, weights, bias, slopes,
+        )  # fmt: skip
+        if watch:
+            watch(done + 1)
+    return weights, bias
+
+
 def scores(fitted: fit.Fitted, texts: Sequence[str], table: Fold) -> np.ndarray:
     """Uncompiled scores float32 (n_texts, n_schemes), some thousand texts at a time."""
     known = fitted.features.vocabulary.table()
     parts = [
-        fitted.scores(words.emit(texts[at : at + CHUNK], table, known)) for at in range(0, len(texts), CHUNK)
+        fitted.scores(words.emit(texts[at : at + packed.CHUNK], table, known))
+        for at in range(0, len(texts), packed.CHUNK)
     ]
     return np.concatenate(parts) if parts else np.empty((0, fitted.bias.size), np.float32)
 
@@ -220,19 +224,19 @@ def fit_all(
     settings: fit.Settings,
 ) -> fit.Fitted:
     """Fit schemes `targets` (n_texts,); `categories` (n_schemes,) is the category of each scheme."""
-    chosen = sample(targets)
-    few = replace(settings, steps=min(SAMPLE_STEPS, settings.steps))
-    with bars.step("fit: a sample", few.steps) as move:
-        first = fit.fit(
-            [texts[i] for i in chosen], targets[chosen], [batches[i] for i in chosen], np.ones(chosen.size),
-            categories, table, vocabulary, few, lambda step, loss: move(step),
-        )  # fmt: skip
+    with bars.step("choose n-grams from a sample"):
+        chosen = sample(targets)
+        seen = words.emit([texts[i] for i in chosen], table, vocabulary.table())
+        some = [batches[i] for i in chosen]
+        features = fit.choose_features(seen, categories[targets[chosen]], some, vocabulary, settings)
     with bars.step("read all rows", len(texts)) as move:
-        rows = pack(texts, first.features, table, move)
+        rows = packed.read(texts, features, table, move)
     importance = fit.balanced(targets, categories, settings.balance)
-    with bars.step("fit: all rows", STEPS) as move:
+    with bars.step("fit row by row", ROUNDS) as move:
+        first = begin(rows, targets, importance, features.idf, categories, settings, move)
+    with bars.step("fit all rows at once", STEPS) as move:
         found, bias, loss = descend(
-            rows, targets, importance, first.features.idf, first.weights, first.bias, categories, settings,
-            STEPS, lambda step, loss: move(step),
+            rows, targets, importance, features.idf, *first, categories, settings, STEPS,
+            lambda step, loss: move(step),
         )  # fmt: skip
-    return fit.Fitted(first.features, found, bias, loss)
+    return fit.Fitted(features, found, bias, loss)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from scipy.sparse import csr_matrix, hstack
 
 from model import kernel
@@ -61,9 +62,7 @@ class Features:
         hit = self.keys[at] == seen.keys if self.keys.size else np.zeros(seen.keys.size, bool)
         rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))[hit]
         columns = at[hit]
-        ones = np.ones(rows.size, np.float32)
-        counted = csr_matrix((ones, (rows, columns)), shape=(n_texts, self.keys.size))
-        counted.sum_duplicates()
+        counted = _matrix(rows, columns, n_texts, self.keys.size)
         known = np.maximum(np.bincount(rows, minlength=n_texts), 1)
         rows = np.repeat(np.arange(n_texts), np.diff(counted.indptr))
         values = self.idf[counted.indices] / np.sqrt(known)[rows]
@@ -89,9 +88,7 @@ def mixture(seen: Emitted, vocabulary: Vocabulary) -> csr_matrix:
     """
     n_texts = seen.lengths.size
     rows = np.repeat(np.arange(n_texts), np.diff(seen.word_ends, prepend=0))
-    ones = np.ones(rows.size, np.float32)
-    counted = csr_matrix((ones, (rows, seen.word_rows)), shape=(n_texts, vocabulary.keys.size))
-    counted.sum_duplicates()
+    counted = _matrix(rows, seen.word_rows, n_texts, vocabulary.keys.size)
     weights = np.arange(kernel.WEIGHT_ONE + 1)[:, None]
     parts = (weights * _parts(counted.data) + kernel.ONE_PART // 2) // kernel.ONE_PART
     counts = counted.data.astype(np.int64)
@@ -105,6 +102,13 @@ def mixture(seen: Emitted, vocabulary: Vocabulary) -> csr_matrix:
 def means(seen: Emitted, vocabulary: Vocabulary) -> np.ndarray:
     """Weighted mean of the word vectors of each text, float32 (n_texts, n_dimensions)."""
     return np.asarray(mixture(seen, vocabulary) @ vocabulary.vectors, np.float32)
+
+
+def _matrix(rows: np.ndarray, columns: np.ndarray, n_rows: int, n_columns: int) -> csr_matrix:
+    """How often each pair of row and column is there, float32 (n_rows, n_columns)."""
+    counted = csr_matrix((np.ones(rows.size, np.float32), (rows, columns)), shape=(n_rows, n_columns))
+    counted.sum_duplicates()
+    return counted
 
 
 def told(counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -128,27 +132,29 @@ def choose_features(
     `truths` (n_texts,) is the category of each text.
     """
     n_texts = seen.lengths.size
-    rows = np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0))
-    keys, first, inverse = np.unique(seen.keys, return_index=True, return_inverse=True)
-    pairs = np.unique(rows * np.int64(keys.size) + inverse) if keys.size else np.empty(0, np.int64)
-    text_counts = np.bincount(pairs % keys.size, minlength=keys.size)
-    _, batch = np.unique(np.asarray(batches), return_inverse=True)
-    spread = np.unique(batch[pairs // keys.size] * np.int64(keys.size) + pairs % keys.size)
-    batch_counts = np.bincount(spread % keys.size, minlength=keys.size)
-    good = (text_counts >= settings.least_texts) & (
-        batch_counts >= min(settings.least_batches, len(set(batches)))
+    encoded = pa.array(seen.keys).dictionary_encode()  # by a hash table: NumPy would sort
+    keys, column = encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+    sizes = np.zeros(keys.size, np.uint8)
+    sizes[column] = seen.sizes
+    there = _matrix(
+        np.repeat(np.arange(n_texts), np.diff(seen.key_ends, prepend=0)), column, n_texts, keys.size
     )
-    order = np.lexsort((keys, -text_counts * good))[: min(settings.most_grams, int(good.sum()))]
+    there.data[:] = 1
+    text_counts = np.bincount(there.indices, minlength=keys.size)
+    _, batch = np.unique(np.asarray(batches), return_inverse=True)
+    spread = _matrix(batch, np.arange(n_texts), int(batch.max(initial=0)) + 1, n_texts) @ there
+    batch_counts = np.bincount(spread.indices, minlength=keys.size)
+    good = np.flatnonzero(
+        (text_counts >= settings.least_texts)
+        & (batch_counts >= min(settings.least_batches, len(set(batches))))
+    )
+    order = good[np.lexsort((keys[good], -text_counts[good]))[: settings.most_grams]]
     order = order[np.argsort(keys[order])]
-    place = np.full(keys.size, -1)
-    place[order] = np.arange(order.size)
-    kept = place[pairs % keys.size]
-    of_texts = truths[pairs // keys.size][kept >= 0]
-    n_categories = int(truths.max(initial=0)) + 1
-    counts = np.bincount(of_texts * order.size + kept[kept >= 0], minlength=n_categories * order.size)
-    telling = told(counts.reshape(n_categories, order.size), np.bincount(truths, minlength=n_categories))
+    by_category = _matrix(truths, np.arange(n_texts), int(truths.max(initial=0)) + 1, n_texts)
+    counts = (by_category @ there[:, order]).toarray()
+    telling = told(counts, np.bincount(truths, minlength=len(counts)))
     idf = 1 + np.log((1 + n_texts) / (1 + text_counts[order]))
-    idf *= np.array(settings.sizes)[seen.sizes[first[order]]] * telling**settings.telling
+    idf *= np.array(settings.sizes)[sizes[order]] * telling**settings.telling
     length = np.linalg.norm(means(seen, vocabulary), axis=1).mean()
     scale = settings.meaning / max(float(length), 1e-12)
     plain = Features(keys[order], idf.astype(np.float32), vocabulary, scale)
