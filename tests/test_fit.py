@@ -50,6 +50,17 @@ def test_rounding_keeps_all_but_outliers() -> None:
     assert (np.abs(rounded * scale - rows) <= scale / 2 + 1e-6).all()
 
 
+def test_rounding_keeps_the_weights_that_tell_most() -> None:
+    """Of weights as a fit has them, many small ones and few large ones, the largest are hardly clipped."""
+    chance = np.random.default_rng(3)
+    rows = (chance.laplace(size=(120_000, 2)) * chance.lognormal(sigma=0.5, size=(120_000, 2))).astype(
+        np.float32
+    )
+    rounded, scale = fit.quantise(rows)
+    largest = np.abs(rows) > np.quantile(np.abs(rows), 0.9995)
+    assert np.abs((rounded * scale)[largest]).sum() / np.abs(rows[largest]).sum() > 0.97
+
+
 def test_a_word_never_seen_has_a_meaning(table: Fold) -> None:
     """A word outside the examples scores as its vector says: the row is the vector times the head."""
     generator = np.random.default_rng(1)
