@@ -36,13 +36,12 @@ THEN = """
 import sys
 import numpy as np
 from model import fold, kernel
-from model.encoding import encode
 from training import words
 given = np.load(sys.argv[1], allow_pickle=True)
 texts, known = given["texts"].tolist(), given["words"].tolist()
-table = fold.make()
+table = kernel.Fold(*fold.make())
 named = np.empty(len(known), np.uint64)
-kernel.name(*encode(known), table, named)
+kernel.name(*words.encode(known), table, named)
 def translated(keys, ours, theirs):
     order = np.argsort(ours)
     at = np.minimum(np.searchsorted(ours[order], keys), ours.size - 1)
@@ -61,7 +60,7 @@ gram_keys, found = translated(given["gram_keys"], ours, theirs)
 tables = kernel.Tables(
     kernel.index(gram_keys, word_keys), given["gram_rows"], given["word_rows"], logs, weights
 )
-codes, offsets = encode(given["measured"].tolist())
+codes, offsets = words.encode(given["measured"].tolist())
 scores = np.zeros((offsets.size - 1, given["bias"].size), np.float32)
 statistics = np.zeros((offsets.size - 1, kernel.N_STATISTICS), np.int32)
 scales = [given[name] for name in ("gram_scale", "word_scale", "bias")]
@@ -95,8 +94,8 @@ def main() -> None:
             module = old / "model" / "kernel.py"
             code = module.read_text("utf-8")
             for before, after in PATCHES.items():
-                assert code.count(before) == 1
-                code = code.replace(before, before + after if before.endswith("\n") else after)
+                assert before in code
+                code = code.replace(before, before + after if before.endswith("\n") else after, 1)
             module.write_text(code, "utf-8")
             subprocess.run(
                 [sys.executable, "-c", THEN, given, found], cwd=old,
