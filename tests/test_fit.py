@@ -128,14 +128,17 @@ def test_an_ngram_that_all_categories_have_tells_nothing() -> None:
     assert found[0] < found[2] < found[1]
 
 
-def test_ngrams_weigh_by_their_size(table: Fold) -> None:
-    """An n-gram's weight goes by how many tokens it has; n-grams of letters have a weight of their own."""
+def test_ngrams_weigh_by_their_size(table: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An n-gram's weight goes by its number of tokens, or that it is of letters; of few texts it does not."""
     vocabulary = words.vocabulary([], np.empty(0), [], table, np.empty((0, 8), np.float32))
     seen = words.emit(["shared habit", "shared habit"], table, vocabulary.table())
     truths, batches = np.array([0, 1]), ["a", "b"]
     flat = fit.Settings(sizes=(1.0, 1.0, 1.0, 1.0, 1.0), telling=0.0)
     even = fit.choose_features(seen, truths, batches, vocabulary, flat)
     sized = replace(flat, sizes=(0.5, 2.0, 1.0, 1.0, 1.0))
+    few = fit.choose_features(seen, truths, batches, vocabulary, sized)
+    assert few.idf.tolist() == even.idf.tolist()
+    monkeypatch.setattr(fit, "WEIGHED", 0)
     uneven = fit.choose_features(seen, truths, batches, vocabulary, sized)
     ratio = uneven.idf / even.idf
     sizes = dict(zip(seen.keys.tolist(), seen.sizes.tolist(), strict=True))
