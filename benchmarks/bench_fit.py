@@ -4,9 +4,8 @@ Both begin with texts and end with weights. scikit-learn makes the n-grams (the 
 them, and the letter n-grams of Latin words; the same number of columns, idf, damping and norm, and ours
 weighs no n-gram otherwise here) and fits `LogisticRegression` with the same C and weights; its L-BFGS may
 take THEIR_STEPS steps, after which its loss is still the larger, and ours knows no categories here, as
-scikit-learn's loss does not. The block of meanings, which
-scikit-learn has no part for, is given to it: the time that it takes counts for ours only. The record
-holds the loss of both, each on its own features.
+scikit-learn's loss does not. The block of meanings, which scikit-learn has no part for, is given to it: the
+time that it takes counts for ours only. The record holds the loss of both, each on its own features.
 """
 
 import re

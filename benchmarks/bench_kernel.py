@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks import bench_references, bench_texts
 from benchmarks.bench_apart import in_turns
 from model import taxonomy
 from training import corpora, evaluate
+from training.corpora import Example
 
 LENGTHS = (20, 60, 200, 600, 2_000, 6_000, 20_000)  # characters
 BATCH = 8_192  # texts at a time
@@ -117,14 +119,23 @@ def loading(rounds: int) -> dict[str, float]:
     return {"first": times[0], "median": statistics.median(times[1:])}
 
 
+def measured(most: int | None = None) -> Iterator[tuple[str, list[Example]]]:
+    """Each set of reports that is for measuring and is here, by name."""
+    for corpus in corpora.listed().values():
+        if corpus.use == "measure" and corpus.is_here and not corpus.label:
+            yield corpus.name, corpora.read(corpus, taxonomy.load())[:most]
+
+
+def macro_f1(examples: Sequence[Example], answers: Sequence[str]) -> float:
+    """Second category allowed, over the categories with enough rows."""
+    return evaluate.macro_f1(examples, answers, True, evaluate.large_enough(examples))
+
+
 def accuracy(most: int | None) -> dict[str, float]:
     """Macro-F1 of the shipped model on each set that is for measuring and is here."""
     classifier = model.load()
     found = {}
-    for corpus in corpora.listed().values():
-        if corpus.use == "measure" and corpus.is_here and not corpus.label:
-            examples = corpora.read(corpus, taxonomy.load())[:most]
-            answers = [said.category for said in classifier.classify([e.text for e in examples])]
-            names = evaluate.large_enough(examples)
-            found[corpus.name] = evaluate.macro_f1(examples, answers, True, names)
+    for name, examples in measured(most):
+        answers = [said.category for said in classifier.classify([e.text for e in examples])]
+        found[name] = macro_f1(examples, answers)
     return found

@@ -193,11 +193,12 @@ def begin(
     slopes = np.full(len(weights), FIRST_SLOPE, np.float32)
     relative = (importance / importance.mean()).astype(np.float32)
     own = fit.shares(targets, categories, settings.schemes).astype(np.float32)
+    targets, categories = targets.astype(np.int64), categories.astype(np.int64)
     chance = np.random.default_rng(SEED)
     for done in range(ROUNDS):
         _round(
             chance.permutation(targets.size), rows.ends, rows.columns, rows.parts, rows.share, rows.meaning,
-            idf, targets.astype(np.int64), relative, categories.astype(np.int64), own, weights, bias, slopes,
+            idf, targets, relative, categories, own, weights, bias, slopes,
         )  # fmt: skip
         if watch:
             watch(done + 1)
