@@ -63,6 +63,8 @@ scores = np.zeros((offsets.size - 1, given["bias"].size), np.float32)
 statistics = np.zeros((offsets.size - 1, kernel.N_STATISTICS), np.int32)
 scales = [given[name] for name in ("gram_scale", "word_scale", "bias")]
 kernel.score(codes, offsets, table, tables, *scales, scores, statistics)
+lengths = np.maximum(statistics[:, kernel.TOKENS], 1)
+scores *= ((lengths / given["usual"]) ** given["sharpening"])[:, None]
 np.savez(sys.argv[2], scores=scores, shares=[same.mean(), found.mean(), found_words.mean()])
 """
 
@@ -85,7 +87,8 @@ def main() -> None:
         given, found, old = (Path(folder) / name for name in ("given.npz", "found.npz", "before"))
         np.savez(
             given, texts=np.array(texts, object), measured=np.array(measured, object),
-            words=np.array(chosen, object), named=named, keys=seen.keys, key_ends=seen.key_ends, **arrays,
+            words=np.array(chosen, object), named=named, keys=seen.keys, key_ends=seen.key_ends,
+            usual=kernel.USUAL_TOKENS, sharpening=classifier.manifest.sharpening, **arrays,
         )  # fmt: skip
         subprocess.run(["git", "-C", ROOT, "worktree", "add", "-q", "--detach", old, BEFORE], check=True)
         try:

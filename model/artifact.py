@@ -48,7 +48,8 @@ _SHAPES: dict[str, tuple[type, int]] = {
 class Manifest:
     """What a model says of itself; all of it JSON.
 
-    `schemes` are the columns in order. `temperature` divides the scores. `thresholds` are the least
+    `schemes` are the columns in order. `temperature` divides the scores, which grow with the tokens of a
+    text to the power `sharpening`, see `kernel.sharper`. `thresholds` are the least
     category probabilities at which an answer is given, by category; 2.0 means never.
     `scheme_threshold` is the least share of its category's probability at which a scheme is sure.
     """
@@ -64,6 +65,7 @@ class Manifest:
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    sharpening: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The manifest as JSON can hold it."""
@@ -160,6 +162,7 @@ def read_manifest(folder: Path) -> Manifest:
             and 0 < len(manifest.schemes) <= 4096
             and np.isfinite(manifest.temperature)
             and manifest.temperature > 0
+            and 0 <= manifest.sharpening <= 1
             and np.isfinite(manifest.scheme_threshold)
             and all(np.isfinite(x) for x in manifest.thresholds.values())
             and all(

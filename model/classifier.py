@@ -107,7 +107,7 @@ class Classifier:
         statistics = np.empty((offsets.size - 1, kernel.N_STATISTICS), np.int32)
         kernel.score(
             codes, offsets, self.fold, self.tables,
-            self.gram_scale, self.word_scale, self.bias, scores, statistics,
+            self.gram_scale, self.word_scale, self.bias, self.manifest.sharpening, scores, statistics,
         )  # fmt: skip
         return scores, statistics
 
@@ -173,6 +173,7 @@ class Classifier:
             text.encode("utf-32-le", "surrogatepass"),
             self.parts,
             manifest.temperature,
+            manifest.sharpening,
             manifest.scheme_threshold,
         )
         ranked = tuple([(names[k], share) for k, share in zip(order, chances, strict=True) if k >= 0])

@@ -2,7 +2,8 @@
 
 The same additions that made the scores, booked on the words they came from. The weight of a word is
 its contribution to the score of the category's top scheme minus the mean over the schemes outside
-the category, divided by the temperature: log-odds. With the bias the weights sum to that margin.
+the category, divided by the temperature of a text of this length: log-odds. With the bias the weights
+sum to that margin.
 (A category's own log-odds is a log of sums and does not split into a sum.)
 """
 
@@ -56,6 +57,7 @@ def explain(classifier: "Classifier", text: str, category: str | None = None) ->
         text.encode("utf-32-le", "surrogatepass"),
         classifier.parts,
         classifier.manifest.temperature,
+        classifier.manifest.sharpening,
         -1 if category is None else names.index(category),
     )
     starts, ends, weights = (column.tolist() for column in columns)

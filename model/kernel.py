@@ -36,6 +36,8 @@ WEIGHT_ONE = 255  # a word's weight of 1.0
 # are 1 + ln(count), scikit-learn's sublinear tf, in whole numbers.
 PARTS = np.array([16, 11, 7, 4, 4, 3, 2, 2, 2, 2, 1], np.int32)
 ONE_PART = 16
+# Scores are as they are at so many tokens; in a longer text they are worth more, see `sharper`.
+USUAL_TOKENS = 85.0
 UNSEEN_LOG_FREQUENCY = -20.0  # of a Chinese character or a Latin token that is no word of the vocabulary
 
 # Columns of the statistics of a text.
@@ -878,15 +880,25 @@ def add_small(rows, parts, n, table, total):
         vector.add_small(rows, parts, n, table, begin, total)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def sharper(n, sharpening):
+    """What the scores of a text of `n` tokens are worth: a temperature that falls with the length.
+
+    Temperatures that depend on the input: Tomani, Cremers and Buettner 2022, "Parameterized Temperature
+    Scaling".
+    """
+    return (max(n, 1) / USUAL_TOKENS) ** sharpening
+
+
 @njit(nogil=True, cache=True)
-def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, statistics):
+def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, sharpening, scores, statistics):
     """Fill `scores` (n_texts, n_columns) and `statistics` (n_texts, N_STATISTICS).
 
     The rows of the tables are padded to a multiple of `vector.WIDTH` columns.
 
     `bias + gram_scale * sum((1 + ln(count)) * row) / sqrt(n_grams)
-    + word_scale * sum(weight * row) / sum(weight)`, the weights of repeated words damped likewise;
-    `n_grams` is how many n-grams of the text have a row.
+    + word_scale * sum(weight * row) / sum(weight)`, times `sharper`; the weights of repeated words are
+    damped likewise, and `n_grams` is how many n-grams of the text have a row.
     """
     n_texts = offsets.size - 1
     n_columns = bias.size
@@ -907,8 +919,9 @@ def score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, st
         total = _weigh(m, tables.weights, found.rows, found.parts)
         add(found.rows, found.parts, m, tables.words, word_sum)
         by_weight = 1.0 / max(total, 1)
+        factor = sharper(n, sharpening)
         for c in range(n_columns):
-            scores[i, c] = (
+            scores[i, c] = factor * (
                 bias[c] + gram_scale[c] * gram_sum[c] * by_length + word_scale[c] * word_sum[c] * by_weight
             )
 

@@ -25,7 +25,7 @@ def sources():
 
 
 @njit(nogil=True)  # and not kept, see `sources`
-def _probabilities(encoded, parts, temperature):
+def _probabilities(encoded, parts, temperature, sharpening):
     targets, kinds, entries, slots, sieve, grams, words, log_frequencies, weights = parts[:9]
     gram_scale, word_scale, bias, category_index, thresholds = parts[9:]
     fold = kernel.Fold(targets, kinds, entries)
@@ -35,7 +35,7 @@ def _probabilities(encoded, parts, temperature):
     offsets[1] = codes.size
     scores = np.empty((1, bias.size), np.float32)
     statistics = np.empty((1, kernel.N_STATISTICS), np.int32)
-    kernel.score(codes, offsets, fold, tables, gram_scale, word_scale, bias, scores, statistics)
+    kernel.score(codes, offsets, fold, tables, gram_scale, word_scale, bias, sharpening, scores, statistics)
     schemes = np.empty((1, category_index.size), np.float32)
     kernel.softmax(scores, temperature, schemes)
     categories = np.empty((1, thresholds.size), np.float32)
@@ -50,7 +50,7 @@ def _five(row):
 
 def _answer(called):
     @njit(nogil=True, cache=True)
-    def answer(encoded, parts, temperature, scheme_threshold):
+    def answer(encoded, parts, temperature, sharpening, scheme_threshold):
         """What is said of a text: its category and that one's probability, its scheme and that one's,
         whether the scheme is sure, the place in `rules.REASONS` counted from 1; then the most probable
         categories, -1 where there are no more, and their probabilities.
@@ -59,7 +59,7 @@ def _answer(called):
         """
         assert called
         category_index, thresholds = parts[12:]
-        _, _, _, schemes, categories, statistics = _probabilities(encoded, parts, temperature)
+        _, _, _, schemes, categories, statistics = _probabilities(encoded, parts, temperature, sharpening)
         category = np.empty(1, np.int64)
         category_chance = np.empty(1, np.float32)
         scheme = np.empty(1, np.int64)
@@ -83,14 +83,16 @@ def _answer(called):
 
 def _explain(called):
     @njit(nogil=True, cache=True)
-    def explain(encoded, parts, temperature, category):
+    def explain(encoded, parts, temperature, sharpening, category):
         """Category, scheme, bias, then starts, ends and weights of the words; see `model.evidence`.
 
         `category` is the one to explain, -1: the most probable one.
         """
         assert called
         gram_scale, word_scale, bias, category_index, _ = parts[9:]
-        codes, fold, tables, schemes, categories, _ = _probabilities(encoded, parts, temperature)
+        codes, fold, tables, schemes, categories, statistics = _probabilities(
+            encoded, parts, temperature, sharpening
+        )
         if category < 0:
             category = np.argmax(categories[0])
         inside = category_index == category
@@ -103,7 +105,7 @@ def _explain(called):
             elif top < 0 or schemes[0, c] > schemes[0, top]:
                 top = c
         direction[top] += 1
-        direction /= temperature
+        direction *= kernel.sharper(statistics[0, kernel.TOKENS], sharpening) / temperature
         starts, ends, weights = kernel.book(
             codes, fold, tables, direction * gram_scale, direction * word_scale
         )

@@ -117,6 +117,7 @@ def save_small(folder: Path, fitted: fit.Fitted, tree: taxonomy.Taxonomy, table:
         temperature=1.0,
         thresholds=dict.fromkeys(tree.category_ids, 0.5),
         scheme_threshold=0.5,
+        sharpening=fitted.sharpening,
     )
     artifact.save(folder, manifest, fitted.tables() | fold.pack(table.targets, table.kinds))
     return folder

@@ -119,6 +119,8 @@ def test_a_zip_bomb_is_refused(small_model: Path) -> None:
         ({"format": 99}, "format 99"),
         ({"temperature": 0}, "value"),
         ({"temperature": "hot"}, "field"),
+        ({"sharpening": -1}, "value"),
+        ({"sharpening": float("nan")}, "value"),
         ({"schemes": 5}, "field"),
         ({"surprise": 1}, "field"),
         ({"thresholds": {"x": float("nan")}}, "value"),

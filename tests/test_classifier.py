@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import model
-from model import artifact
+from model import artifact, kernel
 from model.classifier import PIECE, SHIPPED
 from model.rules import REASONS
 
@@ -51,6 +51,25 @@ def test_category_probabilities_are_sums_of_schemes(classifier: model.Classifier
     assert chance.dtype == np.float32
     for row, index, value in zip(schemes, best, chance, strict=True):
         assert row[classifier.category_index == index].sum() == pytest.approx(value, abs=1e-5)
+
+
+def test_a_longer_text_is_answered_more_surely(small_model: Path, tree: model.Taxonomy) -> None:
+    """With sharpening the scores of a text grow with its tokens to that power, and evidence with them."""
+    manifest, arrays = artifact.load(small_model)
+    plain, sharp = (
+        model.Classifier(dataclasses.replace(manifest, sharpening=power), arrays, tree)
+        for power in (0.0, 0.5)
+    )
+    usual = int(kernel.USUAL_TOKENS)
+    texts = ["转账 " * (usual // 8), "转账 " * (2 * usual)]  # two tokens each time
+    before, statistics = plain.scores(texts)
+    after = sharp.scores(texts)[0]
+    factors = (statistics[:, kernel.TOKENS] / usual) ** 0.5
+    assert factors[0] < 0.6 < 1.9 < factors[1]
+    np.testing.assert_allclose(after, factors[:, None] * before, rtol=1e-5)
+    for text, factor in zip(texts, factors.tolist(), strict=True):
+        kept = plain.explain(text, "fake_loan").margin
+        assert sharp.explain(text, "fake_loan").margin == pytest.approx(factor * kept, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from conftest import SMALL
 
 import model
+from model import kernel
 from model.kernel import Fold
 from training import fit, words
 
@@ -37,7 +38,8 @@ def test_compiled_scores_are_within_the_rounding(fitted: fit.Fitted, small_model
     word_step = fit.quantise(meanings)[1] / 2 + np.maximum(over.max(axis=0), 0)
     known = np.isin(seen.keys, fitted.features.keys)
     n_added = np.add.reduceat(known, np.append(0, seen.key_ends[:-1]))
-    bound = np.sqrt(n_added)[:, None] * gram_step + word_step + 1e-4
+    factors = (seen.lengths / kernel.USUAL_TOKENS) ** fitted.sharpening
+    bound = factors[:, None] * (np.sqrt(n_added)[:, None] * gram_step + word_step) + 1e-4
     assert (np.abs(compiled - exact) <= bound).all()
     assert (compiled.argmax(axis=1) == exact.argmax(axis=1)).all()
 

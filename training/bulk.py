@@ -240,4 +240,4 @@ def fit_all(
             rows, targets, importance, features.idf, *first, categories, settings, STEPS,
             lambda step, loss: move(step),
         )  # fmt: skip
-    return fit.Fitted(features, found, bias, loss)
+    return fit.Fitted(features, found, bias, loss, settings.sharpening)

@@ -34,6 +34,7 @@ class Settings:
     ridge: float = 0.1  # that holds the words' vectors to the encoder's, see `training.meaning`
     balance: float = 1.0  # a category's examples weigh count ** -balance
     schemes: float = 0.05  # share of the loss that asks for the scheme, the rest asks for its category
+    sharpening: float = 0.15  # scores grow with a text's tokens to this power, see `kernel.sharper`
     steps: int = 250
     copies: int = 1  # altered copies of each example, see `training.alter`
     cue_weight: float = 0.5
@@ -175,10 +176,13 @@ class Fitted:
     weights: np.ndarray
     bias: np.ndarray
     loss: float
+    sharpening: float = 0.0
 
     def scores(self, seen: Emitted) -> np.ndarray:
         """Uncompiled scores, float32 (n_texts, n_schemes)."""
-        return np.asarray(self.features.matrix(seen) @ self.weights + self.bias, np.float32)
+        factors = (np.maximum(seen.lengths, 1) / kernel.USUAL_TOKENS) ** self.sharpening
+        plain = self.features.matrix(seen) @ self.weights + self.bias
+        return np.asarray(factors[:, None] * plain, np.float32)
 
     def tables(self) -> dict[str, np.ndarray]:
         """Compile: idf and vectors multiplied out, rows rounded to int8 with a scale a column."""
@@ -263,4 +267,4 @@ def fit(
         categories.size, settings.strength, settings.steps, watch, categories,
         shares(targets, categories, settings.schemes),
     )  # fmt: skip
-    return Fitted(features, found, bias, loss)
+    return Fitted(features, found, bias, loss, settings.sharpening)

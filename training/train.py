@@ -223,6 +223,7 @@ def train(
         taxonomy=taxonomy.version,
         schemes=tuple(taxonomy.scheme_ids),
         scheme_threshold=SCHEME_SURE,
+        sharpening=settings.sharpening,
         trained_on={
             "corpora": dict(corpora),
             "examples": len(known),
