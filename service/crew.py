@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from model import ModelError
@@ -61,22 +63,39 @@ class Stopped(Exception):
     """The job was told to stop; the same job goes on where it was."""
 
 
+def hire(job: Job) -> "ProcessPoolExecutor":
+    """Worker processes, which begin at once and read the model while this one prepares the job."""
+    from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
+
+    pool = ProcessPoolExecutor(
+        job.workers, initializer=_settle, initargs=(os.getpid(),), env=dict.fromkeys(_THREADS, "1")
+    )
+    for _ in range(job.workers):
+        pool.submit(_warm_up, job.models)
+    return pool
+
+
+def dismiss(pool: "ProcessPoolExecutor") -> None:
+    """Ends them, whatever they do."""
+    pool.shutdown(wait=True, kill_workers=True)
+
+
 class Crew:
     """Worker processes and the chunks that they have in hand."""
 
     def __init__(
         self,
         job: Job,
+        pool: "ProcessPoolExecutor",
         sha256: str,
         manifest: Manifest,
         progress: Progress,
         watch: Callable[[Progress], None],
         goes_on: Callable[[], bool],
     ) -> None:
-        self._job, self._sha256, self._manifest = job, sha256, manifest
+        self._job, self._pool, self._sha256, self._manifest = job, pool, sha256, manifest
         self._progress, self._watch, self._goes_on = progress, watch, goes_on
         self._bad: set[int] = set()
-        self._pool: ProcessPoolExecutor | None = None
         self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
         self._deaths = 0
 
@@ -91,8 +110,7 @@ class Crew:
             while self._hands:
                 self._collect()
         finally:
-            if self._pool is not None:
-                self._pool.shutdown(wait=True, kill_workers=True)
+            dismiss(self._pool)
             for _, written in self._hands.values():
                 written.unlink(missing_ok=True)
 
@@ -112,15 +130,6 @@ class Crew:
             self._spoil(file, str(error))
 
     def _submit(self, chunk: Chunk) -> None:
-        if self._pool is None:
-            from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
-
-            self._pool = ProcessPoolExecutor(
-                self._job.workers,
-                initializer=_settle,
-                initargs=(os.getpid(),),
-                env=dict.fromkeys(_THREADS, "1"),
-            )
         part = chunk.part(format_of(chunk.file).suffix(chunk.file))
         place = self._job.target / part
         written = place.with_name(f".{place.name}.{os.getpid()}.new")
@@ -171,9 +180,8 @@ class Crew:
             )
         lost += [chunk for chunk, _ in self._hands.values()]
         self._hands.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        dismiss(self._pool)
+        self._pool = hire(self._job)
         for chunk in lost:
             self._submit(chunk)
 
@@ -202,6 +210,12 @@ def _settle(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _warm_up(models: Path) -> None:
+    """Reads the model and answers once; what is wrong with it is said where a chunk needs it."""
+    with suppress(ModelError):
+        arrow.load(models).classify_utf8(b"warm up", np.array([0, 7]))
 
 
 def do(chunk: Chunk, job: Job, sha256: str, written: Path) -> dict[str, Any]:

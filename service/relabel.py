@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import model
 from model import Taxonomy
-from service.crew import Crew, Job, Progress, Stopped, drop
+from service.crew import Crew, Job, Progress, Stopped, dismiss, drop, hire
 from service.diff import Diff
 from service.diff_page import page
 from service.files import BadFile, File, find, format_of, number_rows
 from service.labels import Labels, RelabelError
 from service.manifest import Manifest
+
+if TYPE_CHECKING:
+    from joblib.externals.loky import ProcessPoolExecutor
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -58,6 +61,19 @@ def run(
     """
     if job.target.resolve().is_relative_to(job.source.resolve()) and job.source.is_dir():
         raise RelabelError("target_inside", f"{job.target}: lies in the source; choose another target")
+    pool = hire(job)
+    try:
+        return _run(job, pool, watch, goes_on)
+    finally:
+        dismiss(pool)
+
+
+def _run(
+    job: Job,
+    pool: "ProcessPoolExecutor",
+    watch: Callable[[Progress], None],
+    goes_on: Callable[[], bool],
+) -> dict[str, Any]:
     classifier = model.load(job.models)
     files, bad = plan(job, classifier.taxonomy)
     known = {
@@ -71,7 +87,7 @@ def run(
             progress = Progress(sum(file.size for file in files if file.number not in bad))
             for at, reason in bad.items():
                 drop(manifest, progress, files[at], reason)
-            Crew(job, classifier.manifest.sha256, manifest, progress, watch, goes_on).work(files)
+            Crew(job, pool, classifier.manifest.sha256, manifest, progress, watch, goes_on).work(files)
             total = Diff()
             for diff in manifest.diffs():
                 total.merge(diff)
