@@ -63,56 +63,57 @@ class Stopped(Exception):
     """The job was told to stop; the same job goes on where it was."""
 
 
-def hire(job: Job) -> "ProcessPoolExecutor":
-    """Worker processes, which begin at once and read the model while this one prepares the job."""
-    from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
-
-    pool = ProcessPoolExecutor(
-        job.workers, initializer=_settle, initargs=(os.getpid(),), env=dict.fromkeys(_THREADS, "1")
-    )
-    for _ in range(job.workers):
-        pool.submit(_warm_up, job.models)
-    return pool
-
-
-def dismiss(pool: "ProcessPoolExecutor") -> None:
-    """Ends them, whatever they do."""
-    pool.shutdown(wait=True, kill_workers=True)
-
-
 class Crew:
-    """Worker processes and the chunks that they have in hand."""
+    """Worker processes and the chunks that they have in hand.
 
-    def __init__(
+    The processes begin at once, and read the model while this one prepares the job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._pool = self._hire()
+        self._bad: set[int] = set()
+        self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
+        self._deaths = 0
+
+    def work(
         self,
-        job: Job,
-        pool: "ProcessPoolExecutor",
+        files: list[File],
         sha256: str,
         manifest: Manifest,
         progress: Progress,
         watch: Callable[[Progress], None],
         goes_on: Callable[[], bool],
     ) -> None:
-        self._job, self._pool, self._sha256, self._manifest = job, pool, sha256, manifest
-        self._progress, self._watch, self._goes_on = progress, watch, goes_on
-        self._bad: set[int] = set()
-        self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
-        self._deaths = 0
-
-    def work(self, files: list[File]) -> None:
         """Until every chunk is done."""
-        try:
-            good = [file for file in files if file.name not in self._progress.bad]
-            for chunk in (chunk for file in good for chunk in self._chunks(file)):
-                self._submit(chunk)
-                while len(self._hands) >= 2 * self._job.workers:
-                    self._collect()
-            while self._hands:
+        self._sha256, self._manifest = sha256, manifest
+        self._progress, self._watch, self._goes_on = progress, watch, goes_on
+        good = [file for file in files if file.name not in progress.bad]
+        for chunk in (chunk for file in good for chunk in self._chunks(file)):
+            self._submit(chunk)
+            while len(self._hands) >= 2 * self._job.workers:
                 self._collect()
-        finally:
-            dismiss(self._pool)
-            for _, written in self._hands.values():
-                written.unlink(missing_ok=True)
+        while self._hands:
+            self._collect()
+
+    def close(self) -> None:
+        """Ends the processes, whatever they do, and takes away what they leave half done."""
+        self._pool.shutdown(wait=True, kill_workers=True)
+        for _, written in self._hands.values():
+            written.unlink(missing_ok=True)
+
+    def _hire(self) -> "ProcessPoolExecutor":
+        from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
+
+        pool = ProcessPoolExecutor(
+            self._job.workers,
+            initializer=_settle,
+            initargs=(os.getpid(),),
+            env=dict.fromkeys(_THREADS, "1"),
+        )
+        for _ in range(self._job.workers):
+            pool.submit(_warm_up, self._job.models)
+        return pool
 
     def _chunks(self, file: File) -> Iterator[Chunk]:
         """What of a file is to be done."""
@@ -180,8 +181,8 @@ class Crew:
             )
         lost += [chunk for chunk, _ in self._hands.values()]
         self._hands.clear()
-        dismiss(self._pool)
-        self._pool = hire(self._job)
+        self.close()
+        self._pool = self._hire()
         for chunk in lost:
             self._submit(chunk)
 

@@ -11,19 +11,16 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import model
 from model import Taxonomy
-from service.crew import Crew, Job, Progress, Stopped, dismiss, drop, hire
+from service.crew import Crew, Job, Progress, Stopped, drop
 from service.diff import Diff
 from service.diff_page import page
 from service.files import BadFile, File, find, format_of, number_rows
 from service.labels import Labels, RelabelError
 from service.manifest import Manifest
-
-if TYPE_CHECKING:
-    from joblib.externals.loky import ProcessPoolExecutor
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -61,18 +58,12 @@ def run(
     """
     if job.target.resolve().is_relative_to(job.source.resolve()) and job.source.is_dir():
         raise RelabelError("target_inside", f"{job.target}: lies in the source; choose another target")
-    pool = hire(job)
-    try:
-        return _run(job, pool, watch, goes_on)
-    finally:
-        dismiss(pool)
+    with closing(Crew(job)) as crew:
+        return _run(job, crew, watch, goes_on)
 
 
 def _run(
-    job: Job,
-    pool: "ProcessPoolExecutor",
-    watch: Callable[[Progress], None],
-    goes_on: Callable[[], bool],
+    job: Job, crew: Crew, watch: Callable[[Progress], None], goes_on: Callable[[], bool]
 ) -> dict[str, Any]:
     classifier = model.load(job.models)
     files, bad = plan(job, classifier.taxonomy)
@@ -87,7 +78,7 @@ def _run(
             progress = Progress(sum(file.size for file in files if file.number not in bad))
             for at, reason in bad.items():
                 drop(manifest, progress, files[at], reason)
-            Crew(job, pool, classifier.manifest.sha256, manifest, progress, watch, goes_on).work(files)
+            crew.work(files, classifier.manifest.sha256, manifest, progress, watch, goes_on)
             total = Diff()
             for diff in manifest.diffs():
                 total.merge(diff)
