@@ -882,12 +882,13 @@ def add_small(rows, parts, n, table, total):
 
 @njit(nogil=True, cache=True, inline="always")
 def sharper(n, sharpening):
-    """What the scores of a text of `n` tokens are worth: a temperature that falls with the length.
+    """What the scores of a text of `n` tokens are worth, `n` a number or an array: a temperature that falls
+    with the length.
 
     Temperatures that depend on the input: Tomani, Cremers and Buettner 2022, "Parameterized Temperature
     Scaling".
     """
-    return (max(n, 1) / USUAL_TOKENS) ** sharpening
+    return (np.maximum(n, 1) / USUAL_TOKENS) ** sharpening
 
 
 @njit(nogil=True, cache=True)

@@ -180,7 +180,7 @@ class Fitted:
 
     def scores(self, seen: Emitted) -> np.ndarray:
         """Uncompiled scores, float32 (n_texts, n_schemes)."""
-        factors = (np.maximum(seen.lengths, 1) / kernel.USUAL_TOKENS) ** self.sharpening
+        factors = kernel.sharper(seen.lengths, self.sharpening)
         plain = self.features.matrix(seen) @ self.weights + self.bias
         return np.asarray(factors[:, None] * plain, np.float32)
 
