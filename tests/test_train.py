@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 import model
+from model import fold
 from model.taxonomy import Taxonomy
-from training import fit, train
+from training import fit, train, words
 from training.corpora import Example
 
 
@@ -39,6 +40,23 @@ def test_a_batch_never_straddles_folds(tree: Taxonomy) -> None:
 def test_the_cues_of_every_scheme_are_weak_examples(tree: Taxonomy) -> None:
     """The taxonomy's own words are fitted beside the corpus, for every scheme."""
     assert {column for _, column in train.cues(tree)} == set(range(len(tree.scheme_ids)))
+
+
+def test_not_fraud_is_held_back(tree: Taxonomy) -> None:
+    """The scores of schemes that are no fraud are lower by the caution of the settings, all others alike."""
+    known = examples(40)
+    table = fold.make()
+    vocabulary = words.make([e.text for e in known], table)
+    stuff = train.material(known, tree, fit.Settings(), folds=2)
+    rows = words.emit([e.text for e in known[:5]], table, vocabulary.table())
+    plain, held = (
+        train.fit_once(
+            stuff, np.arange(40), tree, table, vocabulary, fit.Settings(caution=caution, sharpening=0)
+        ).scores(rows)
+        for caution in (0.0, 0.5)
+    )
+    harmless = np.array([tree.category_ids[c] == "not_fraud" for c in tree.category_index])
+    assert np.allclose(plain - held, 0.5 * harmless, atol=1e-5)
 
 
 def test_reviews_recalibrate_without_a_fit(tmp_path: Path, small_model: Path) -> None:

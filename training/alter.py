@@ -6,12 +6,14 @@ Nothing here makes a new story; a copy keeps its example's scheme and batch.
 import random
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from training import evade
+from joblib import Parallel, delayed
+
+from training import calibrate, evade
 from training.batches import GIVE_AWAY
-from training.corpora import language_of
+from training.corpora import Example, language_of
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
 DECEIVED = 0.5  # the share of a fraud's copies that say so, and of others that do not
@@ -34,6 +36,19 @@ def copy(text: str, seed: str, fraud: bool = False) -> str:
             if len(altered.strip()) >= min(12, len(text)):
                 text = altered
     return text
+
+
+def copies(examples: Sequence[Example], n: int, seed: int, few: int) -> list[list[str]]:
+    """`n` altered copies of each example; of more than `few` examples on all cores."""
+    parts = Parallel(n_jobs=-1 if len(examples) > few else 1, batch_size=500)(
+        delayed(_copies)(e.text, [f"{seed}:{k}:{e.id}" for k in range(n)], e.category != calibrate.HARMLESS)
+        for e in examples
+    )
+    return list(parts)
+
+
+def _copies(text: str, seeds: Sequence[str], fraud: bool) -> list[str]:
+    return [copy(text, seed, fraud) for seed in seeds]
 
 
 def _crop(text: str, chance: random.Random) -> str:
