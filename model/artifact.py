@@ -49,7 +49,8 @@ class Manifest:
     """What a model says of itself; all of it JSON.
 
     `schemes` are the columns in order. `temperature` divides the scores, which grow with the tokens of a
-    text to the power `sharpening`, see `kernel.sharper`. `thresholds` are the least
+    text to the power `sharpening`, see `kernel.sharper`; `lapse` is the share of probability that no score
+    decides. `thresholds` are the least
     category probabilities at which an answer is given, by category; 2.0 means never.
     `scheme_threshold` is the least share of its category's probability at which a scheme is sure.
     """
@@ -66,6 +67,7 @@ class Manifest:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sharpening: float = 0.0
+    lapse: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The manifest as JSON can hold it."""
@@ -163,6 +165,7 @@ def read_manifest(folder: Path) -> Manifest:
             and np.isfinite(manifest.temperature)
             and manifest.temperature > 0
             and 0 <= manifest.sharpening <= 1
+            and 0 <= manifest.lapse < 1
             and np.isfinite(manifest.scheme_threshold)
             and all(np.isfinite(x) for x in manifest.thresholds.values())
             and all(

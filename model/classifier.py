@@ -88,13 +88,16 @@ class Classifier:
         self.word_scale = arrays["word_scale"]
         self.bias = arrays["bias"]
         self.category_index = np.array(tree.category_index, np.int64)
+        # Evenly over the categories, and over the schemes of each: so no answer is another one.
+        within = np.bincount(self.category_index)[self.category_index] * len(tree.category_ids)
+        self.lapses = manifest.lapse / within
         self._categories = np.array(tree.category_ids, object)
         self._schemes = np.array(tree.scheme_ids, object)
         self._thresholds = np.array([manifest.thresholds[c] for c in tree.category_ids], np.float32)
         # All arrays that an answer needs, flat, for nested tuples take longer to hand to compiled code.
         self.parts = (
             *self.fold, *self.tables.index, *self.tables[1:],
-            self.gram_scale, self.word_scale, self.bias, self.category_index, self._thresholds,
+            self.gram_scale, self.word_scale, self.bias, self.lapses, self.category_index, self._thresholds,
         )  # fmt: skip
 
     def scores(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +121,7 @@ class Classifier:
     def _answer(self, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores, statistics = self._scores(codes, offsets)
         schemes = np.empty((len(scores), len(self.manifest.schemes)), np.float32)
-        kernel.softmax(scores, self.manifest.temperature, schemes)
+        kernel.softmax(scores, self.manifest.temperature, self.lapses, schemes)
         categories = np.empty((len(scores), len(self.taxonomy.category_ids)), np.float32)
         kernel.roll_up(schemes, self.category_index, categories)
         return schemes, categories, statistics

@@ -941,9 +941,13 @@ def _power(x):
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "nnan", "nsz", "arcp"})
-def softmax(scores, temperature, probabilities):
-    """Fill `probabilities` (n_texts, n_schemes) from the first columns of `scores`."""
+def softmax(scores, temperature, lapses, probabilities):
+    """Fill `probabilities` (n_texts, n_schemes) from the first columns of `scores`.
+
+    `lapses` (n_schemes,) is the share of each that no score decides.
+    """
     n_texts, n_schemes = probabilities.shape
+    decided = 1 - lapses.sum()
     powers = np.empty(n_schemes, np.float64)
     for i in range(n_texts):
         highest = scores[i, 0]
@@ -955,7 +959,7 @@ def softmax(scores, temperature, probabilities):
         for c in range(n_schemes):
             total += powers[c]
         for c in range(n_schemes):
-            probabilities[i, c] = powers[c] / total
+            probabilities[i, c] = decided * powers[c] / total + lapses[c]
 
 
 @njit(nogil=True, cache=True)

@@ -27,7 +27,7 @@ def sources():
 @njit(nogil=True)  # and not kept, see `sources`
 def _probabilities(encoded, parts, temperature, sharpening):
     targets, kinds, entries, slots, sieve, grams, words, log_frequencies, weights = parts[:9]
-    gram_scale, word_scale, bias, category_index, thresholds = parts[9:]
+    gram_scale, word_scale, bias, lapses, category_index, thresholds = parts[9:]
     fold = kernel.Fold(targets, kinds, entries)
     tables = kernel.Tables(kernel.Index(slots, sieve), grams, words, log_frequencies, weights)
     codes = np.frombuffer(encoded, np.uint32)
@@ -37,7 +37,7 @@ def _probabilities(encoded, parts, temperature, sharpening):
     statistics = np.empty((1, kernel.N_STATISTICS), np.int32)
     kernel.score(codes, offsets, fold, tables, gram_scale, word_scale, bias, sharpening, scores, statistics)
     schemes = np.empty((1, category_index.size), np.float32)
-    kernel.softmax(scores, temperature, schemes)
+    kernel.softmax(scores, temperature, lapses, schemes)
     categories = np.empty((1, thresholds.size), np.float32)
     kernel.roll_up(schemes, category_index, categories)
     return codes, fold, tables, schemes, categories, statistics
@@ -58,7 +58,7 @@ def _answer(called):
         `encoded` is UTF-32 in bytes, `parts` are the classifier's.
         """
         assert called
-        category_index, thresholds = parts[12:]
+        category_index, thresholds = parts[13:]
         _, _, _, schemes, categories, statistics = _probabilities(encoded, parts, temperature, sharpening)
         category = np.empty(1, np.int64)
         category_chance = np.empty(1, np.float32)
@@ -89,7 +89,7 @@ def _explain(called):
         `category` is the one to explain, -1: the most probable one.
         """
         assert called
-        gram_scale, word_scale, bias, category_index, _ = parts[9:]
+        gram_scale, word_scale, bias, _, category_index, _ = parts[9:]
         codes, fold, tables, schemes, categories, statistics = _probabilities(
             encoded, parts, temperature, sharpening
         )

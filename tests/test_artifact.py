@@ -121,6 +121,8 @@ def test_a_zip_bomb_is_refused(small_model: Path) -> None:
         ({"temperature": "hot"}, "field"),
         ({"sharpening": -1}, "value"),
         ({"sharpening": float("nan")}, "value"),
+        ({"lapse": 1}, "value"),
+        ({"lapse": "no"}, "field"),
         ({"schemes": 5}, "field"),
         ({"surprise": 1}, "field"),
         ({"thresholds": {"x": float("nan")}}, "value"),

@@ -24,10 +24,23 @@ def simulated(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_a_scaling(factor: float) -> None:
-    """Scores multiplied by a factor get that factor as their temperature."""
+    """Scores multiplied by a factor get that factor as their temperature, and no lapse."""
     scores, index, truths = simulated(4000, 0)
     nobody = np.full(4000, -1)
-    assert calibrate.temperature(scores * factor, index, truths, nobody) == pytest.approx(factor, rel=0.1)
+    heat, lapse = calibrate.temperature(scores * factor, index, truths, nobody)
+    assert heat == pytest.approx(factor, rel=0.1)
+    assert lapse < 0.01
+
+
+def test_the_lapse_is_the_share_that_no_score_decides() -> None:
+    """Where two in a hundred truths are drawn by lot, that share is found, and the temperature as it was."""
+    scores, index, truths = simulated(40_000, 0)
+    generator = np.random.default_rng(3)
+    by_lot = generator.random(40_000) < 0.02
+    truths = np.where(by_lot, generator.integers(0, 2, 40_000), truths)
+    heat, lapse = calibrate.temperature(3 * scores, index, truths, np.full(40_000, -1))
+    assert heat == pytest.approx(3, rel=0.05)
+    assert lapse == pytest.approx(0.02, abs=0.006)
 
 
 def test_answers_that_a_second_category_makes_right_are_more_probable() -> None:
@@ -37,12 +50,12 @@ def test_answers_that_a_second_category_makes_right_are_more_probable() -> None:
     seconds = np.where(np.arange(4000) % 2, 1 - truths, -1)
     gaps = []
     heats = [calibrate.temperature(scores, index, truths, known) for known in (seconds, nobody)]
-    for heat in heats:
+    for heat, _ in heats:
         chances = calibrate.roll_up(calibrate.softmax(scores, heat), index, 2)
         answers = chances.argmax(axis=1)
         right = (answers == truths) | (answers == seconds)
         gaps.append(abs(chances.max(axis=1).mean() - right.mean()))
-    assert heats[0] < 0.8 * heats[1]
+    assert heats[0][0] < 0.8 * heats[1][0]
     assert gaps[0] < gaps[1] / 2
 
 

@@ -72,6 +72,23 @@ def test_a_longer_text_is_answered_more_surely(small_model: Path, tree: model.Ta
         assert sharp.explain(text, "fake_loan").margin == pytest.approx(factor * kept, rel=1e-5)
 
 
+def test_a_lapse_changes_how_sure_an_answer_is_and_not_the_answer(
+    small_model: Path, tree: model.Taxonomy
+) -> None:
+    """A lapse takes its share off every category's probability and gives each an even part of it."""
+    manifest, arrays = artifact.load(small_model)
+    plain, lapsed = (
+        model.Classifier(dataclasses.replace(manifest, lapse=lapse), arrays, tree) for lapse in (0.0, 0.1)
+    )
+    even = 0.1 / len(tree.category_ids)
+    np.testing.assert_allclose(
+        lapsed.category_probabilities(REPORTS), 0.9 * plain.category_probabilities(REPORTS) + even, atol=1e-6
+    )
+    for one, two in zip(plain.classify(REPORTS), lapsed.classify(REPORTS), strict=True):
+        assert (one.category, one.scheme) == (two.category, two.scheme)
+    assert [lapsed.classify([text])[0] for text in REPORTS] == lapsed.classify(REPORTS)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

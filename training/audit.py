@@ -33,7 +33,7 @@ def find(
     index = np.array(taxonomy.category_index)
     names = taxonomy.category_ids
     targets, seconds = calibrate.columns(examples, names)
-    heat = temperature or calibrate.temperature(scores, index, targets, seconds)
+    heat = temperature or calibrate.temperature(scores, index, targets, seconds)[0]
     chances = calibrate.roll_up(calibrate.softmax(scores, heat), index, len(names))
     best = chances.argmax(axis=1)
     found = []

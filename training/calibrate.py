@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.stats import beta
 
 from model.taxonomy import Taxonomy
@@ -21,6 +21,7 @@ GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
 N_GOLDEN, SURE, SHORT = 6, 0.97, 160  # texts a model is tried on when it is loaded in a service
 SIMULATIONS = 2000  # of the null of a calibration check
 CANDIDATES = 0.90  # share of each category's reports whose set of candidates must hold it
+MOST_LAPSE = 0.05  # of the probability that no score decides
 HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
 NEAR_DOMAIN = ("consumer_dispute", "genuine_service", "harassment_abuse", "fraud_advice")
 # What an error costs. "Not a fraud" is answered only where being wrong costs less than a review
@@ -42,27 +43,39 @@ def roll_up(probabilities: np.ndarray, category_index: np.ndarray, n_categories:
     return np.asarray(probabilities @ np.eye(n_categories)[category_index])
 
 
+def lapsed(categories: np.ndarray, lapse: float) -> np.ndarray:
+    """Probabilities (n, n_categories) with a share spread evenly over the categories."""
+    return np.asarray((1 - lapse) * categories + lapse / categories.shape[1])
+
+
 def temperature(
     scores: np.ndarray, category_index: np.ndarray, truths: np.ndarray, seconds: np.ndarray
-) -> float:
-    """The temperature at which an answer's probability is most likely that of its being right.
+) -> tuple[float, float]:
+    """The temperature and the lapse at which an answer's probability is most likely that of its being right.
 
     Right is what a reviewer lets pass: the true category or the second one, -1 where there is none.
-    Scaling by one temperature is Guo et al. 2017, for the answer alone Gupta and Ramdas 2022 (Top-label
-    calibration); the likelihood of the true category alone would make too little of answers that are
-    defensible.
+    Scaling by one temperature is Guo et al. 2017, with a share of even probability beside it Zhang,
+    Kailkhura and Han 2020 (Mix-n-Match: "ensemble temperature scaling"), for the answer alone Gupta and
+    Ramdas 2022 (Top-label calibration); the likelihood of the true category alone would make too little
+    of answers that are defensible. Without the lapse the few sure answers that are wrong would have all
+    others called less probable than they are.
     """
     n_categories = int(category_index.max()) + 1
     rows = np.arange(len(truths))
 
-    def loss(log_temperature: float) -> float:
-        chances = roll_up(softmax(scores, float(np.exp(log_temperature))), category_index, n_categories)
+    def loss(point: np.ndarray) -> float:
+        schemes = softmax(scores, float(np.exp(point[0])))
+        chances = lapsed(roll_up(schemes, category_index, n_categories), float(point[1]))
         answers = chances.argmax(axis=1)
         right = (answers == truths) | (answers == seconds)
         said = np.where(right, chances[rows, answers], 1 - chances[rows, answers])
         return -float(np.log(np.maximum(said, 1e-12)).mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
+    least = minimize(
+        loss, (0.0, 0.0), method="Nelder-Mead", bounds=((-2.5, 2.5), (0, MOST_LAPSE)),
+        options={"initial_simplex": [(0.0, 0.0), (0.3, 0.0), (0.0, 0.01)], "xatol": 1e-4, "fatol": 1e-7},
+    ).x  # fmt: skip
+    return float(np.exp(least[0])), float(least[1])
 
 
 def lower_bound(right: int, answered: int, confidence: float = CONFIDENCE) -> float:
@@ -173,9 +186,9 @@ def calibrate(
     index = np.array(taxonomy.category_index)
     names = list(taxonomy.category_ids)
     truths, seconds = columns(examples, names)
-    heat = temperature(scores, index, truths, seconds)
+    heat, lapse = temperature(scores, index, truths, seconds)
     schemes = softmax(scores, heat)
-    categories = roll_up(schemes, index, len(names))
+    categories = lapsed(roll_up(schemes, index, len(names)), lapse)
     answers = categories.argmax(axis=1)
     chances = categories[np.arange(len(answers)), answers]
     right = (answers == truths) | (answers == seconds)
@@ -207,7 +220,7 @@ def calibrate(
     }
     known["golden"] = _golden(examples, chances, right)
     known |= _by_scheme(examples, taxonomy, schemes, answers, truths)
-    return {"temperature": heat, "thresholds": thresholds, "calibration": known}
+    return {"temperature": heat, "lapse": lapse, "thresholds": thresholds, "calibration": known}
 
 
 def _golden(examples: Sequence[Example], chances: np.ndarray, right: np.ndarray) -> list[dict[str, str]]:
