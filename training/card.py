@@ -180,7 +180,8 @@ def write(classifier: Classifier, report: dict[str, Any], compared: dict[str, An
         "reviews, without a fit: `python -m training calibrate --reviews FILE --output FOLDER`.",
         f"A missed fraud is set to cost {costs['missed_fraud']:g} times what a false alarm costs "
         f"{costs['false_alarm']:g}: so `not_fraud` is answered only from a probability of "
-        f"{costs['missed_fraud'] / (costs['missed_fraud'] + costs['false_alarm']):.2f} on. A wrong "
+        f"{costs['missed_fraud'] / (costs['missed_fraud'] + costs['false_alarm']):.2f} on, and its "
+        f"scores are held back by {manifest.trained_on.get('settings', {}).get('caution', 0):g}. A wrong "
         f"answer is set to cost {costs['wrong_answer']:g} times a review: so nothing is answered below "
         f"{costs['wrong_answer'] / (costs['wrong_answer'] + costs['review']):.2f}. Without these "
         f"rules {free['coverage']:.1%} would be answered, {free['right']:.1%} of them right.",
