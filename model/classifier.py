@@ -88,7 +88,7 @@ class Classifier:
         self.word_scale = arrays["word_scale"]
         self.bias = arrays["bias"]
         self.category_index = np.array(tree.category_index, np.int64)
-        # Evenly over the categories, and over the schemes of each: so no answer is another one.
+        # Evenly over the categories, and over the schemes of each, so that the most probable ones stay so.
         within = np.bincount(self.category_index)[self.category_index] * len(tree.category_ids)
         self.lapses = manifest.lapse / within
         self._categories = np.array(tree.category_ids, object)

@@ -944,7 +944,7 @@ def _power(x):
 def softmax(scores, temperature, lapses, probabilities):
     """Fill `probabilities` (n_texts, n_schemes) from the first columns of `scores`.
 
-    `lapses` (n_schemes,) is the share of each that no score decides.
+    `lapses` (n_schemes,) is what each has whatever the scores; the scores share out what is left of 1.
     """
     n_texts, n_schemes = probabilities.shape
     decided = 1 - lapses.sum()

@@ -122,6 +122,7 @@ def test_a_zip_bomb_is_refused(small_model: Path) -> None:
         ({"sharpening": -1}, "value"),
         ({"sharpening": float("nan")}, "value"),
         ({"lapse": 1}, "value"),
+        ({"lapse": -0.1}, "value"),
         ({"lapse": "no"}, "field"),
         ({"schemes": 5}, "field"),
         ({"surprise": 1}, "field"),

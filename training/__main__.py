@@ -84,7 +84,7 @@ def calibrate(
     output: Annotated[Path, typer.Option(help="Folder of the model that is written.")],
     model: Model = None,
 ) -> None:
-    """Calibrate a model on a desk's own reviews, without a fit: temperature, thresholds, candidates."""
+    """Calibrate a model on a desk's own reviews, without a fit."""
     from training import train as make
 
     home = artifact.locate(model) if model else SHIPPED

@@ -29,11 +29,15 @@ def score(
 def find(
     examples: Sequence[Example], scores: np.ndarray, taxonomy: Taxonomy, temperature: float | None = None
 ) -> list[dict[str, Any]]:
-    """Examples that would get another category, neither theirs nor their second, doubtful first."""
+    """Examples that would get another category, neither theirs nor their second, doubtful first.
+
+    Their probabilities are without the lapse, which changes no order. The scores hold `not_fraud` back, so a
+    little more of those that have this category are doubted, and a little less of those that lack it.
+    """
     index = np.array(taxonomy.category_index)
     names = taxonomy.category_ids
     targets, seconds = calibrate.columns(examples, names)
-    heat = temperature or calibrate.temperature(scores, index, targets, seconds)[0]
+    heat = temperature or calibrate.temperature_and_lapse(scores, index, targets, seconds)[0]
     chances = calibrate.roll_up(calibrate.softmax(scores, heat), index, len(names))
     best = chances.argmax(axis=1)
     found = []

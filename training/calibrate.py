@@ -1,4 +1,4 @@
-"""Calibrate: a temperature, the promise of each category's answers, and sets of candidates.
+"""Calibrate: a temperature, a lapse, the promise of each category's answers, and sets of candidates.
 
 All rest on scores of reports that the model has not seen: of whole batches held out, or a desk's own
 reviews.
@@ -21,7 +21,7 @@ GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
 N_GOLDEN, SURE, SHORT = 6, 0.97, 160  # texts a model is tried on when it is loaded in a service
 SIMULATIONS = 2000  # of the null of a calibration check
 CANDIDATES = 0.90  # share of each category's reports whose set of candidates must hold it
-MOST_LAPSE = 0.05  # of the probability that no score decides
+MOST_LAPSE = 0.02  # so that the surest answers, at most 1 less this, still pass SURE and GRID
 HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
 NEAR_DOMAIN = ("consumer_dispute", "genuine_service", "harassment_abuse", "fraud_advice")
 # What an error costs. "Not a fraud" is answered only where being wrong costs less than a review
@@ -48,7 +48,7 @@ def lapsed(categories: np.ndarray, lapse: float) -> np.ndarray:
     return np.asarray((1 - lapse) * categories + lapse / categories.shape[1])
 
 
-def temperature(
+def temperature_and_lapse(
     scores: np.ndarray, category_index: np.ndarray, truths: np.ndarray, seconds: np.ndarray
 ) -> tuple[float, float]:
     """The temperature and the lapse at which an answer's probability is most likely that of its being right.
@@ -178,7 +178,7 @@ def calibrate(
     taxonomy: Taxonomy,
     costs: Mapping[str, float] = COSTS,
 ) -> dict[str, Any]:
-    """What a manifest says of calibration: temperature, thresholds, and what they rest on.
+    """What a manifest says of calibration: temperature, lapse, thresholds, and what they rest on.
 
     `scores` float32 (n_examples, n_schemes) before the temperature, of examples that the model that
     made them has not seen.
@@ -186,7 +186,7 @@ def calibrate(
     index = np.array(taxonomy.category_index)
     names = list(taxonomy.category_ids)
     truths, seconds = columns(examples, names)
-    heat, lapse = temperature(scores, index, truths, seconds)
+    heat, lapse = temperature_and_lapse(scores, index, truths, seconds)
     schemes = softmax(scores, heat)
     categories = lapsed(roll_up(schemes, index, len(names)), lapse)
     answers = categories.argmax(axis=1)

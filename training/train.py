@@ -131,7 +131,7 @@ def fit_once(
 def _cautious(fitted: fit.Fitted, taxonomy: Taxonomy, settings: fit.Settings) -> fit.Fitted:
     """The fit with "not a fraud" held back, for a missed fraud costs more than a false alarm."""
     harmless = np.array(taxonomy.category_ids)[np.array(taxonomy.category_index)] == calibrate.HARMLESS
-    return replace(fitted, bias=fitted.bias - np.float32(settings.caution) * harmless.astype(np.float32))
+    return replace(fitted, bias=fitted.bias - np.float32(settings.caution) * harmless)
 
 
 def held_out_scores(
