@@ -240,7 +240,7 @@ def row(
     return _head(known) | {
         "ours": _short(ours),
         "theirs": _short(theirs),
-        "ratio": round(ratio, 3),
+        "ratio": round(ratio, 3) + 0.0,  # no -0
         "reached": reached,
     }
 
