@@ -21,7 +21,7 @@ GRID = (*(round(0.30 + 0.05 * k, 2) for k in range(14)), 0.97, 0.99)
 N_GOLDEN, SURE, SHORT = 6, 0.97, 160  # texts a model is tried on when it is loaded in a service
 SIMULATIONS = 2000  # of the null of a calibration check
 CANDIDATES = 0.90  # share of each category's reports whose set of candidates must hold it
-MOST_LAPSE = 0.02  # so that the surest answers, at most 1 less this, still pass SURE and GRID
+MOST_LAPSE = 0.02  # so that the surest answers, at most 1 less this, still pass SURE
 HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
 NEAR_DOMAIN = ("consumer_dispute", "genuine_service", "harassment_abuse", "fraud_advice")
 # What an error costs. "Not a fraud" is answered only where being wrong costs less than a review
