@@ -144,14 +144,16 @@ class Crew:
     def _collect(self) -> None:
         """Waits for a chunk, and puts what is finished in its place."""
         finished, _ = wait(self._hands, timeout=0.5, return_when=FIRST_COMPLETED)
-        if not self._goes_on():
-            raise Stopped
+        if not finished:
+            self._ask()
         lost = []
         for future in finished:
+            self._ask()  # each time: several may have finished at once
             chunk, written = self._hands.pop(future)
             try:
                 diff = future.result()
             except BrokenProcessPool:
+                written.unlink(missing_ok=True)
                 lost.append(chunk)
                 continue
             except BadFile as error:
@@ -169,6 +171,10 @@ class Crew:
             self._watch(self._progress)
         if lost:
             self._begin_again(lost)
+
+    def _ask(self) -> None:
+        if not self._goes_on():
+            raise Stopped
 
     def _begin_again(self, lost: list[Chunk]) -> None:
         """A worker was killed, and the pool with it: another one does what was in hand."""
