@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
 import model
 from model import fold
 from model.taxonomy import Taxonomy
-from training import fit, train, words
+from training import corpora, fit, train, words
+from training.__main__ import app
 from training.corpora import Example
 
 
@@ -42,7 +44,7 @@ def test_the_cues_of_every_scheme_are_weak_examples(tree: Taxonomy) -> None:
     assert {column for _, column in train.cues(tree)} == set(range(len(tree.scheme_ids)))
 
 
-def test_not_fraud_is_held_back(tree: Taxonomy) -> None:
+def test_not_fraud_is_held_back(tree: Taxonomy, small_words: None) -> None:
     """The scores of schemes that are no fraud are lower by the caution of the settings, all others alike."""
     known = examples(40)
     table = fold.make()
@@ -83,3 +85,25 @@ def test_reviews_recalibrate_without_a_fit(tmp_path: Path, small_model: Path) ->
     assert candidates[0] == "fake_loan"
     assert after.manifest.calibration["prior"]["fake_loan"] == 80
     assert np.isfinite(after.manifest.temperature)
+
+
+def test_a_run_goes_on_from_what_it_kept(tmp_path: Path, small_words: None) -> None:
+    """With `--keep` the same run does not score again, and one with other examples does."""
+    table = tmp_path / "corpora.toml"
+    own = tmp_path / "own"
+    table.write_text(
+        f'[[corpus]]\nname = "own"\npath = "{own}"\nuse = "fit"\nlicence = "mine"\norigin = "a test"\n'
+    )
+    known = examples(60)
+    versions, kept = [], []
+    for more in (0, 0, 5):
+        corpora.write(known[: 50 + more], own)
+        arguments = ["train", "--output", str(tmp_path / "model"), "--corpora", str(table), "--steps", "3"]
+        done = CliRunner().invoke(app, [*arguments, "--keep", str(tmp_path / "kept")])
+        assert done.exit_code == 0, done.output
+        versions.append(done.stdout.split()[0])
+        kept.append({path: path.stat().st_mtime_ns for path in tmp_path.glob("kept/*/fold-*.npy")})
+    assert versions[0] == versions[1] != versions[2]
+    assert kept[0]
+    assert kept[0] == kept[1]
+    assert kept[0].items() < kept[2].items()

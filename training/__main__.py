@@ -1,8 +1,10 @@
 """`python -m training retrain | train | evaluate | …`. A door: options, files, printing."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +37,10 @@ def train(
     output: Annotated[Path, typer.Option("--output", help="Folder of the model.")] = Path("build/model"),
     listed: Listed = corpora.LISTED,
     steps: Annotated[int, typer.Option(help="At most so many steps of the solver.")] = fit.Settings.steps,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Held-out scores stay here, and the same run goes on from them."),
+    ] = None,
 ) -> None:
     """Fit, calibrate and save a model from every corpus that may enter a fit."""
     from training import train as make
@@ -43,7 +49,11 @@ def train(
     chosen = [c for c in corpora.listed(listed).values() if c.use == "fit"]
     examples = corpora.fit_examples(chosen, tree)
     digests = {c.name: corpora.digest(c.files()) for c in chosen}
-    trained = make.train(examples, tree, output, fit.Settings(steps=steps), digests)
+    settings = fit.Settings(steps=steps)
+    if keep:  # scores of another corpus or of other settings are no part of this run
+        run = json.dumps([digests, tree.version, asdict(settings)]).encode()
+        keep /= hashlib.sha256(run).hexdigest()[:12]
+    trained = make.train(examples, tree, output, settings, digests, keep=keep)
     print(f"{trained.manifest.version} in {output}")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.artifact import Manifest
+from training.calibrate import HARMLESS
 
 
 def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
@@ -33,6 +34,11 @@ def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
         f"out of the fit. There {known['answered']['coverage']:.1%} are answered and "
         f"{known['answered']['right']:.1%} of those are right. It holds for reports like those.",
         "",
+        costs(manifest),
+        "",
+        f"Scores become probabilities at a temperature of {manifest.temperature:.2f}; {manifest.lapse:.1%} "
+        "of the probability is decided by no score and belongs to all categories alike.",
+        "",
         "| category | threshold | right at the promise's | lower bound | reports |",
         "|---|---|---|---|---|",
     ]
@@ -43,6 +49,30 @@ def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
             f"{kept['answered']} | {kept['bound']:.3f} | {known['prior'][name]} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def costs(manifest: Manifest) -> str:
+    """What errors are set to cost, and what that changes, of a calibrated model."""
+    known = manifest.calibration
+    cost, free = known["costs"], known["answered_whatever_errors_cost"]
+    least = cost["wrong_answer"] / (cost["wrong_answer"] + cost["review"])
+    said = [
+        f"A wrong answer is set to cost {cost['wrong_answer']:g} times a review: so nothing is answered "
+        f"below {least:.2f}."
+    ]
+    if HARMLESS in manifest.thresholds:
+        least = cost["missed_fraud"] / (cost["missed_fraud"] + cost["false_alarm"])
+        caution = manifest.trained_on.get("settings", {}).get("caution", 0)
+        said.append(
+            f"A missed fraud is set to cost {cost['missed_fraud']:g} times what a false alarm costs "
+            f"{cost['false_alarm']:g}: so `{HARMLESS}` is answered only from a probability of {least:.2f}, "
+            f"and on top of that it is held back by {caution / manifest.temperature:.2f} in log-odds, in a "
+            "text of usual length."
+        )
+    said.append(
+        f"Without these rules {free['coverage']:.1%} would be answered, {free['right']:.1%} of them right."
+    )
+    return " ".join(said)
 
 
 def _judged(contest: Mapping[str, Any]) -> list[str]:
