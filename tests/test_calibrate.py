@@ -45,6 +45,28 @@ def test_the_lapse_is_the_share_that_no_score_decides() -> None:
     assert lapse == pytest.approx(0.01, abs=0.004)
 
 
+def test_the_mix_of_a_corpus_does_not_decide_the_temperature(tree: Taxonomy) -> None:
+    """With a balance of 1 it stays where it is when one category, harder than the others, is ten times as
+    frequent, and with none it rises.
+    """
+    generator = np.random.default_rng(5)
+    hard = tree.category_ids.index("not_fraud")
+    heats = []
+    for times in (1, 10):
+        schemes = np.repeat(np.arange(len(tree.scheme_ids)), 400)
+        own = np.array(tree.category_index)[schemes] == hard
+        schemes = np.concatenate([schemes, np.repeat(schemes[own], times - 1)])
+        own = np.array(tree.category_index)[schemes] == hard
+        examples = [Example("", "t", tree.category_ids[tree.category_index[s]]) for s in schemes]
+        scores = generator.normal(size=(len(schemes), len(tree.scheme_ids)))
+        scores[np.arange(len(schemes)), schemes] += np.where(own, 2.0, 5.0)
+        heats.append(
+            [calibrate.calibrate(scores, examples, tree, balance=b)["temperature"] for b in (0.0, 1.0)]
+        )
+    assert heats[1][0] > 1.1 * heats[0][0]
+    assert heats[1][1] == pytest.approx(heats[0][1], rel=0.05)
+
+
 def test_answers_that_a_second_category_makes_right_are_more_probable() -> None:
     """Where half of the wrong answers are defensible, the temperature falls until probabilities say so."""
     scores, index, truths = simulated(4000, 0)

@@ -49,7 +49,11 @@ def lapsed(categories: np.ndarray, lapse: float) -> np.ndarray:
 
 
 def temperature_and_lapse(
-    scores: np.ndarray, category_index: np.ndarray, truths: np.ndarray, seconds: np.ndarray
+    scores: np.ndarray,
+    category_index: np.ndarray,
+    truths: np.ndarray,
+    seconds: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """The temperature and the lapse at which an answer's probability is most likely that of its being right.
 
@@ -58,7 +62,7 @@ def temperature_and_lapse(
     Kailkhura and Han 2020 (Mix-n-Match: "ensemble temperature scaling"), for the answer alone Gupta and
     Ramdas 2022 (Top-label calibration); the likelihood of the true category alone would make too little
     of answers that are defensible. Without the lapse the few sure answers that are wrong would have all
-    others called less probable than they are.
+    others called less probable than they are. `weights` (n,) say how much each example counts.
     """
     n_categories = int(category_index.max()) + 1
     rows = np.arange(len(truths))
@@ -69,7 +73,7 @@ def temperature_and_lapse(
         answers = chances.argmax(axis=1)
         right = (answers == truths) | (answers == seconds)
         said = np.where(right, chances[rows, answers], 1 - chances[rows, answers])
-        return -float(np.log(np.maximum(said, 1e-12)).mean())
+        return -float(np.average(np.log(np.maximum(said, 1e-12)), weights=weights))
 
     least = minimize(
         loss, (0.0, 0.0), method="Nelder-Mead", bounds=((-2.5, 2.5), (0, MOST_LAPSE)),
@@ -177,16 +181,20 @@ def calibrate(
     examples: Sequence[Example],
     taxonomy: Taxonomy,
     costs: Mapping[str, float] = COSTS,
+    balance: float = 0.0,
 ) -> dict[str, Any]:
     """What a manifest says of calibration: temperature, lapse, thresholds, and what they rest on.
 
     `scores` float32 (n_examples, n_schemes) before the temperature, of examples that the model that
-    made them has not seen.
+    made them has not seen. For temperature and lapse the examples of a category weigh
+    count ** -balance: 0 where the mix is that of a desk, and what the fit weighs them by where it is
+    only that of a corpus.
     """
     index = np.array(taxonomy.category_index)
     names = list(taxonomy.category_ids)
     truths, seconds = columns(examples, names)
-    heat, lapse = temperature_and_lapse(scores, index, truths, seconds)
+    sizes = np.maximum(np.bincount(truths, minlength=len(names)), 1)
+    heat, lapse = temperature_and_lapse(scores, index, truths, seconds, (sizes**-balance)[truths])
     schemes = softmax(scores, heat)
     categories = lapsed(roll_up(schemes, index, len(names)), lapse)
     answers = categories.argmax(axis=1)

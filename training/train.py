@@ -212,7 +212,7 @@ def train(
     fitted, at, scores = way(known, targets, groups, taxonomy, table, vocabulary, settings, keep)
     held = [known[i] for i in at]
     with bars.step("calibrate"):
-        calibration = calibrate.calibrate(scores, held, taxonomy)
+        calibration = calibrate.calibrate(scores, held, taxonomy, balance=settings.balance)
     manifest = artifact.Manifest(
         version=RELEASE,
         taxonomy=taxonomy.version,
