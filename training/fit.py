@@ -26,7 +26,7 @@ class Settings:
     strength: float = 6.0  # scikit-learn's C
     spelling: float = 20.0  # the mean length of a text's n-grams, however many it has
     meaning: float = 6.0  # and of its meaning: together the λ between the two blocks
-    most_grams: int = 118_400  # rows of the n-gram table
+    most_grams: int = 118_200  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
     sizes: tuple[float, ...] = (0.6, 1.2, 1.0, 0.7, 0.5)  # what n-grams of letters, 1, 2, ... tokens weigh
