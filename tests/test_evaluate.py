@@ -85,5 +85,6 @@ def test_real_reports_are_understood() -> None:
     report = json.loads(done.stdout)
     for language in ("en", "zh"):
         assert report["languages"][language]["macro_f1_second"]["value"] > 0.55
+    assert report["together"]["all"]["rows"] == sum(found["rows"] for found in report["languages"].values())
     for row in EXAM.joinpath("dev_en.jsonl").read_text("utf-8").splitlines()[:20]:
         assert json.loads(row)["text"][:40] not in done.stdout

@@ -17,10 +17,15 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+def _pools(report: dict[str, Any]) -> dict[str, Any]:
+    """Each set, each language, and all of them."""
+    return {**report["sets"], **report["languages"], **report["together"]}
+
+
 def figures(report: dict[str, Any]) -> str:
     """The measured sets as Markdown."""
     rows = []
-    for name, found in {**report["sets"], **report["languages"]}.items():
+    for name, found in _pools(report).items():
         rows.append([
             f"`{name}`" if name in report["sets"] else f"**{name}**", str(found["rows"]),
             str(found["macro_f1_second"]), str(found["macro_f1_strict"]),
@@ -50,7 +55,7 @@ def figures(report: dict[str, Any]) -> str:
             ["set", "error", "perfect model's median", "p"],
             [
                 [f"`{n}`", f"{c.error:.3f}", f"{c.null_median:.3f}", f"{c.p_value:.3f}"]
-                for n, found in {**report["sets"], **report["languages"]}.items()
+                for n, found in _pools(report).items()
                 for c in [found["calibration"]]
             ],
         )

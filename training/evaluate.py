@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,21 +113,21 @@ def confusions(examples: Sequence[Example], answers: Sequence[str], most: int = 
 
 
 def report(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[str, Any]:
-    """Everything measured of one model: by set, by language, and the core categories pooled."""
+    """Everything measured of one model: by set, by language, over all, and the core categories pooled."""
     answered = {name: _answers(classifier, examples) for name, examples in measured.items()}
     pools: dict[str, list[str]] = {}
     for name, examples in measured.items():
         pools.setdefault(examples[0].language if examples else "", []).append(name)
+
+    def pooled(names: Iterable[str]) -> dict[str, Any]:
+        names = list(names)
+        return _set([e for n in names for e in measured[n]], [p for n in names for p in answered[n]])
+
     return {
         "model": classifier.manifest.version,
-        "sets": {name: _set(examples, answered[name]) for name, examples in measured.items()},
-        "languages": {
-            language: _set(
-                [e for name in names for e in measured[name]],
-                [p for name in names for p in answered[name]],
-            )
-            for language, names in pools.items()
-        },
+        "sets": {name: pooled([name]) for name in measured},
+        "languages": {language: pooled(names) for language, names in pools.items()},
+        "together": {"all": pooled(measured)} if measured else {},
         "core": _core(measured, answered),
     }
 

@@ -34,7 +34,7 @@ class Settings:
     ridge: float = 0.1  # that holds the words' vectors to the encoder's, see `training.meaning`
     balance: float = 1.0  # a category's examples weigh count ** -balance
     schemes: float = 0.05  # share of the loss that asks for the scheme, the rest asks for its category
-    caution: float = 0.25  # by how much less "not a fraud" scores in a text of usual length
+    caution: float = 0.117  # by how much less "not a fraud" scores in a text of usual length
     sharpening: float = 0.15  # scores grow with a text's tokens to this power, see `kernel.sharper`
     steps: int = 250
     copies: int = 1  # altered copies of each example, see `training.alter`
