@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from model import Classifier, artifact
 from model.taxonomy import Taxonomy
-from training import calibrate
+from training import calibrate, modelcard
 from training.corpora import Example
 
 
@@ -65,6 +65,21 @@ def test_the_mix_of_a_corpus_does_not_decide_the_temperature(tree: Taxonomy) -> 
         )
     assert heats[1][0] > 1.1 * heats[0][0]
     assert heats[1][1] == pytest.approx(heats[0][1], rel=0.05)
+
+
+def test_a_few_odd_reports_do_not_decide_the_temperature(tree: Taxonomy) -> None:
+    """Three reports of a category that are all wrong change it little, although categories weigh alike."""
+    generator = np.random.default_rng(9)
+    schemes = np.repeat(np.flatnonzero(np.array(tree.category_index) < 4), 100)
+    examples = [Example("", "t", tree.category_ids[tree.category_index[s]]) for s in schemes]
+    scores = generator.normal(size=(len(schemes), len(tree.scheme_ids)))
+    scores[np.arange(len(schemes)), schemes] += 3
+    odd = [Example("", "t", "romance")] * 3
+    even, plain = (
+        calibrate.calibrate(np.vstack([scores, scores[:3]]), examples + odd, tree, balance=b)["temperature"]
+        for b in (1.0, 0.0)
+    )
+    assert even == pytest.approx(plain, rel=0.1)
 
 
 def test_answers_that_a_second_category_makes_right_are_more_probable() -> None:
@@ -178,6 +193,25 @@ def test_what_is_calibrated_is_what_the_model_says(small_model: Path, tree: Taxo
     np.testing.assert_allclose(
         classifier.category_probabilities(texts), calibrate.lapsed(rolled, known["lapse"]), atol=1e-5
     )
+
+
+def test_the_card_says_what_errors_are_set_to_cost(small_model: Path, tree: Taxonomy) -> None:
+    """It names the bars, and that of not_fraud and its holding back only where there is such a category."""
+    manifest = artifact.load(small_model)[0]
+    known = {
+        "costs": {"missed_fraud": 9.0, "false_alarm": 1.0, "wrong_answer": 3.0, "review": 1.0},
+        "answered_whatever_errors_cost": {"coverage": 0.5, "right": 0.75},
+    }
+    manifest = replace(
+        manifest, temperature=0.5, calibration=known, trained_on={"settings": {"caution": 0.2}}
+    )
+    said = modelcard.costs(manifest)
+    assert "nothing is answered below 0.75" in said
+    assert "`not_fraud` is never answered below 0.90" in said
+    assert "held back by 0.40 in log-odds" in said
+    assert "50.0% would be answered, 75.0% of them right" in said
+    others = {name: least for name, least in manifest.thresholds.items() if name != "not_fraud"}
+    assert "not_fraud" not in modelcard.costs(replace(manifest, thresholds=others))
 
 
 def test_a_missed_fraud_that_costs_more_raises_the_bar_for_not_fraud(tree: Taxonomy) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from training import evaluate
+from model.classifier import load
+from training import card, evaluate
 from training.corpora import ROOT, Example
 
 EXAM = ROOT.parent / "shared" / "exam"
@@ -64,6 +65,22 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "training", "evaluate", *arguments],
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
+
+
+def test_all_sets_are_measured_together(small_model: Path) -> None:
+    """Beside each set and language there is a figure over all rows, and none where there are no sets."""
+    sets = {
+        language: [Example(str(i), text, "fake_loan", language=language) for i, text in enumerate(texts)]
+        for language, texts in (("en", ["a loan with a fee", "the fee again"]), ("zh", ["贷款要先交钱"]))
+    }
+    classifier = load(small_model)
+    found = evaluate.report(classifier, sets)
+    parts = [found["sets"][name]["accuracy_second"].value * len(rows) for name, rows in sets.items()]
+    assert found["together"]["all"]["rows"] == 3
+    assert found["together"]["all"]["accuracy_second"].value == pytest.approx(sum(parts) / 3)
+    suites = {key: {} for key in ("evasion", "false_alarms", "deletions", "strangers")}
+    assert "**all**" in card.figures(found | suites)
+    assert evaluate.report(classifier, {})["together"] == {}
 
 
 def test_absent_sets_are_named_and_skipped(tmp_path: Path) -> None:

@@ -44,14 +44,15 @@ def train(
 ) -> None:
     """Fit, calibrate and save a model from every corpus that may enter a fit."""
     from training import train as make
+    from training.plan import machinery
 
     tree = taxonomy.load()
     chosen = [c for c in corpora.listed(listed).values() if c.use == "fit"]
     examples = corpora.fit_examples(chosen, tree)
     digests = {c.name: corpora.digest(c.files()) for c in chosen}
     settings = fit.Settings(steps=steps)
-    if keep:  # scores of another corpus or of other settings are no part of this run
-        run = json.dumps([digests, tree.version, asdict(settings)]).encode()
+    if keep:  # scores of another corpus, of other settings or other code are no part of this run
+        run = json.dumps([digests, asdict(settings), machinery()]).encode()
         keep /= hashlib.sha256(run).hexdigest()[:12]
     trained = make.train(examples, tree, output, settings, digests, keep=keep)
     print(f"{trained.manifest.version} in {output}")

@@ -22,6 +22,7 @@ N_GOLDEN, SURE, SHORT = 6, 0.97, 160  # texts a model is tried on when it is loa
 SIMULATIONS = 2000  # of the null of a calibration check
 CANDIDATES = 0.90  # share of each category's reports whose set of candidates must hold it
 MOST_LAPSE = 0.02  # so that the surest answers, at most 1 less this, still pass SURE
+FEW = 200  # reports of a category below which they say too little of how hard it is to weigh like others
 HARMLESS = "not_fraud"  # the category that is no fraud, where a taxonomy has it
 NEAR_DOMAIN = ("consumer_dispute", "genuine_service", "harassment_abuse", "fraud_advice")
 # What an error costs. "Not a fraud" is answered only where being wrong costs less than a review
@@ -186,14 +187,14 @@ def calibrate(
     """What a manifest says of calibration: temperature, lapse, thresholds, and what they rest on.
 
     `scores` float32 (n_examples, n_schemes) before the temperature, of examples that the model that
-    made them has not seen. For temperature and lapse the examples of a category weigh
-    count ** -balance: 0 where the mix is that of a desk, and what the fit weighs them by where it is
-    only that of a corpus.
+    made them has not seen. For temperature and lapse an example weighs its category's count, or `FEW` if
+    that is more, to the power -balance. Use 0 where the mix of the examples is a desk's, and the fit's own
+    balance where it is only a corpus's.
     """
     index = np.array(taxonomy.category_index)
     names = list(taxonomy.category_ids)
     truths, seconds = columns(examples, names)
-    sizes = np.maximum(np.bincount(truths, minlength=len(names)), 1)
+    sizes = np.maximum(np.bincount(truths, minlength=len(names)), FEW).astype(float)
     heat, lapse = temperature_and_lapse(scores, index, truths, seconds, (sizes**-balance)[truths])
     schemes = softmax(scores, heat)
     categories = lapsed(roll_up(schemes, index, len(names)), lapse)

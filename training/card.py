@@ -167,7 +167,8 @@ def write(classifier: Classifier, report: dict[str, Any], compared: dict[str, An
         "own cues. No real person's report is in it. The measured sets are real and never enter a fit.",
         "## On texts it has never seen",
         "`python -m training evaluate`; 95 % intervals by bootstrap over the rows. Macro-F1 is over "
-        "categories with at least 5 rows. *Answered* is what is not sent to review.",
+        "categories with at least 5 rows, of which all sets together have more. *Answered* is what is not "
+        "sent to review.",
         figures(report),
         "## On own batches held out whole",
         f"Every report scored by a fit that saw nothing of its batch ({known['rows']} reports): category "

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,15 +119,14 @@ def report(classifier: Classifier, measured: dict[str, list[Example]]) -> dict[s
     for name, examples in measured.items():
         pools.setdefault(examples[0].language if examples else "", []).append(name)
 
-    def pooled(names: Iterable[str]) -> dict[str, Any]:
-        names = list(names)
+    def pooled(names: Sequence[str]) -> dict[str, Any]:
         return _set([e for n in names for e in measured[n]], [p for n in names for p in answered[n]])
 
     return {
         "model": classifier.manifest.version,
         "sets": {name: pooled([name]) for name in measured},
         "languages": {language: pooled(names) for language, names in pools.items()},
-        "together": {"all": pooled(measured)} if measured else {},
+        "together": {"all": pooled(list(measured))} if measured else {},
         "core": _core(measured, answered),
     }
 

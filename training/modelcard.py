@@ -36,9 +36,6 @@ def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
         "",
         costs(manifest),
         "",
-        f"Scores become probabilities at a temperature of {manifest.temperature:.2f}; {manifest.lapse:.1%} "
-        "of the probability is decided by no score and belongs to all categories alike.",
-        "",
         "| category | threshold | right at the promise's | lower bound | reports |",
         "|---|---|---|---|---|",
     ]
@@ -52,7 +49,7 @@ def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
 
 
 def costs(manifest: Manifest) -> str:
-    """What errors are set to cost, and what that changes, of a calibrated model."""
+    """What errors are set to cost, and how scores become probabilities, of a calibrated model."""
     known = manifest.calibration
     cost, free = known["costs"], known["answered_whatever_errors_cost"]
     least = cost["wrong_answer"] / (cost["wrong_answer"] + cost["review"])
@@ -62,15 +59,22 @@ def costs(manifest: Manifest) -> str:
     ]
     if HARMLESS in manifest.thresholds:
         least = cost["missed_fraud"] / (cost["missed_fraud"] + cost["false_alarm"])
-        caution = manifest.trained_on.get("settings", {}).get("caution", 0)
         said.append(
             f"A missed fraud is set to cost {cost['missed_fraud']:g} times what a false alarm costs "
-            f"{cost['false_alarm']:g}: so `{HARMLESS}` is answered only from a probability of {least:.2f}, "
-            f"and on top of that it is held back by {caution / manifest.temperature:.2f} in log-odds, in a "
+            f"{cost['false_alarm']:g}: so `{HARMLESS}` is never answered below {least:.2f}."
+        )
+    said.append(
+        f"Without these bars {free['coverage']:.1%} would be answered, {free['right']:.1%} of them right."
+    )
+    caution = manifest.trained_on.get("settings", {}).get("caution", 0)
+    if HARMLESS in manifest.thresholds and caution:
+        said.append(
+            f"Besides, `{HARMLESS}` is held back by {caution / manifest.temperature:.2f} in log-odds, in a "
             "text of usual length."
         )
     said.append(
-        f"Without these rules {free['coverage']:.1%} would be answered, {free['right']:.1%} of them right."
+        f"Scores become probabilities at a temperature of {manifest.temperature:.2f}; {manifest.lapse:.1%} "
+        "of the probability is decided by no score and belongs to all categories alike."
     )
     return " ".join(said)
 

@@ -48,9 +48,18 @@ def taxonomy_text(plan: Plan) -> str | None:
         )  # fmt: skip
 
 
+def machinery() -> dict[str, Any]:
+    """What a result depends on beside its inputs: libraries, machine, and the code with its taxonomy."""
+    code = [p for name in ("model", "training") for p in sorted((corpora.ROOT / name).glob("*.[pt]*"))]
+    return {
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "machine": [platform.machine(), platform.python_version()],
+        "code": corpora.digest(code),
+    }
+
+
 def fingerprint(plan: Plan, taxonomy: str | None) -> str:
     """A hash of everything that the result depends on."""
-    code = [p for name in ("model", "training") for p in sorted((corpora.ROOT / name).glob("*.[pt]*"))]
     here = [c for c in plan.corpora if c.is_here]
     beside = [plan.models / n for n in (artifact.CURRENT, FROZEN, decisions.FILE)] if plan.models else []
     known = {
@@ -59,9 +68,7 @@ def fingerprint(plan: Plan, taxonomy: str | None) -> str:
         "settings": asdict(plan.settings),
         "most_bad": plan.most_bad,
         "beside": [p.read_text("utf-8") if p.is_file() else None for p in beside],
-        "libraries": {name: version(name) for name in LIBRARIES},
-        "machine": [platform.machine(), platform.python_version()],
-        "code": corpora.digest(code),
+        **machinery(),
     }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
