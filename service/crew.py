@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +99,11 @@ class Crew:
 
     def close(self) -> None:
         """Ends the processes, whatever they do, and takes away what they leave half done."""
+        # The pool throws away all work first and then looks for what no process has taken yet: its thread
+        # would end with a KeyError.
+        with suppress(Empty):
+            while True:
+                self._pool._work_ids.get(block=False)
         self._pool.shutdown(wait=True, kill_workers=True)
         for _, written in self._hands.values():
             written.unlink(missing_ok=True)

@@ -5,6 +5,9 @@ import json
 import os
 import re
 import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -160,6 +163,27 @@ def test_a_stopped_job_goes_on_and_equals_one_that_was_not(
     for path in (tmp_path / "whole").glob("part-*"):
         assert path.read_bytes() == (target / path.name).read_bytes()
     assert not workers(os.getpid()), "no worker outlives its job"
+
+
+def test_a_crew_ends_with_work_that_no_process_has_taken(
+    source: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed right after a chunk was handed in, a crew leaves no thread that ends with an error."""
+    ended: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+    usual = sys.getswitchinterval()
+    for _ in range(8):
+        hired = crew.Crew(Job(source / "b.csv", tmp_path / "out", models, workers=1))
+        hired._pool.submit(time.sleep, 0).result()
+        hired._pool.submit(time.sleep, 60)
+        time.sleep(0.1)
+        try:
+            sys.setswitchinterval(1)  # so that the pool's thread does not come to it before the end
+            hired._pool.submit(time.sleep, 60)
+            hired.close()
+        finally:
+            sys.setswitchinterval(usual)
+    assert not ended
 
 
 def test_workers_that_die_again_and_again(
