@@ -24,6 +24,14 @@ def simulated(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return scores, index, index[schemes]
 
 
+def of_schemes(tree: Taxonomy, schemes: np.ndarray) -> list[Example]:
+    """An example of each of these schemes (columns)."""
+    return [
+        Example(str(i), "t", tree.category_ids[tree.category_index[s]], tree.scheme_ids[s], language="en")
+        for i, s in enumerate(schemes)
+    ]
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_a_scaling(factor: float) -> None:
     """Scores multiplied by a factor get that factor as their temperature, and no lapse."""
@@ -57,7 +65,7 @@ def test_the_mix_of_a_corpus_does_not_decide_the_temperature(tree: Taxonomy) -> 
         own = np.array(tree.category_index)[schemes] == hard
         schemes = np.concatenate([schemes, np.repeat(schemes[own], times - 1)])
         own = np.array(tree.category_index)[schemes] == hard
-        examples = [Example("", "t", tree.category_ids[tree.category_index[s]]) for s in schemes]
+        examples = of_schemes(tree, schemes)
         scores = generator.normal(size=(len(schemes), len(tree.scheme_ids)))
         scores[np.arange(len(schemes)), schemes] += np.where(own, 2.0, 5.0)
         heats.append(
@@ -71,7 +79,7 @@ def test_a_few_odd_reports_do_not_decide_the_temperature(tree: Taxonomy) -> None
     """Three reports of a category that are all wrong change it little, although categories weigh alike."""
     generator = np.random.default_rng(9)
     schemes = np.repeat(np.flatnonzero(np.array(tree.category_index) < 4), 100)
-    examples = [Example("", "t", tree.category_ids[tree.category_index[s]]) for s in schemes]
+    examples = of_schemes(tree, schemes)
     scores = generator.normal(size=(len(schemes), len(tree.scheme_ids)))
     scores[np.arange(len(schemes)), schemes] += 3
     odd = [Example("", "t", "romance")] * 3
@@ -176,10 +184,7 @@ def test_what_is_calibrated_is_what_the_model_says(small_model: Path, tree: Taxo
     """Temperature and lapse, once in a manifest, give the probabilities that the thresholds rest on."""
     generator = np.random.default_rng(8)
     schemes = generator.integers(0, len(tree.scheme_ids), 4000)
-    examples = [
-        Example(str(i), "t", tree.category_ids[tree.category_index[s]], tree.scheme_ids[s], language="en")
-        for i, s in enumerate(schemes)
-    ]
+    examples = of_schemes(tree, schemes)
     seen = np.where(generator.random(4000) < 0.01, generator.integers(0, len(tree.scheme_ids), 4000), schemes)
     scores = generator.normal(size=(4000, len(tree.scheme_ids))) + 9 * np.eye(len(tree.scheme_ids))[seen]
     known = calibrate.calibrate(scores, examples, tree)
@@ -217,12 +222,9 @@ def test_the_card_says_what_errors_are_set_to_cost(small_model: Path, tree: Taxo
 def test_a_missed_fraud_that_costs_more_raises_the_bar_for_not_fraud(tree: Taxonomy) -> None:
     """The threshold of not_fraud follows the costs; the others stay."""
     generator = np.random.default_rng(7)
-    examples = [
-        Example(str(i), "t", tree.category_ids[tree.category_index[s]], tree.scheme_ids[s], language="en")
-        for i, s in enumerate(generator.integers(0, len(tree.scheme_ids), 4000))
-    ]
-    columns = [tree.scheme_ids.index(str(e.scheme)) for e in examples]
-    scores = generator.normal(size=(4000, len(tree.scheme_ids))) + 9 * np.eye(len(tree.scheme_ids))[columns]
+    schemes = generator.integers(0, len(tree.scheme_ids), 4000)
+    examples = of_schemes(tree, schemes)
+    scores = generator.normal(size=(4000, len(tree.scheme_ids))) + 9 * np.eye(len(tree.scheme_ids))[schemes]
     cheap, dear = (
         calibrate.calibrate(scores, examples, tree, calibrate.COSTS | {"missed_fraud": cost})["thresholds"]
         for cost in (0.1, 19.0)

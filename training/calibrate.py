@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from scipy.stats import beta
 
 from model.taxonomy import Taxonomy
+from training import fit
 from training.corpora import Example
 
 PROMISE = 0.90  # least share of right answers among those given, per category
@@ -162,6 +163,16 @@ def check(chances: np.ndarray, right: np.ndarray) -> Check:
     return Check(observed, float(np.median(null)), float((null >= observed).mean()))
 
 
+def least_chances(costs: Mapping[str, float]) -> tuple[float, float]:
+    """The least probability, by `COSTS` or others, at which anything is answered, and at which "not a fraud"
+    is.
+    """
+    return (
+        costs["wrong_answer"] / (costs["wrong_answer"] + costs["review"]),
+        costs["missed_fraud"] / (costs["missed_fraud"] + costs["false_alarm"]),
+    )
+
+
 def candidate_levels(chances: np.ndarray, truths: np.ndarray, share: float = CANDIDATES) -> np.ndarray:
     """The least probability (n_categories,) at which a category joins a report's candidates.
 
@@ -187,26 +198,24 @@ def calibrate(
     """What a manifest says of calibration: temperature, lapse, thresholds, and what they rest on.
 
     `scores` float32 (n_examples, n_schemes) before the temperature, of examples that the model that
-    made them has not seen. For temperature and lapse an example weighs its category's count, or `FEW` if
-    that is more, to the power -balance. Use 0 where the mix of the examples is a desk's, and the fit's own
-    balance where it is only a corpus's.
+    made them has not seen. For temperature and lapse examples weigh as `fit.balanced` says. Use a balance of
+    0 where the mix of the examples is a desk's, and the fit's own where it is only a corpus's.
     """
     index = np.array(taxonomy.category_index)
     names = list(taxonomy.category_ids)
     truths, seconds = columns(examples, names)
-    sizes = np.maximum(np.bincount(truths, minlength=len(names)), FEW).astype(float)
-    heat, lapse = temperature_and_lapse(scores, index, truths, seconds, (sizes**-balance)[truths])
+    weights = fit.balanced(truths, np.arange(len(names)), balance, FEW)
+    heat, lapse = temperature_and_lapse(scores, index, truths, seconds, weights)
     schemes = softmax(scores, heat)
     categories = lapsed(roll_up(schemes, index, len(names)), lapse)
     answers = categories.argmax(axis=1)
     chances = categories[np.arange(len(answers)), answers]
     right = (answers == truths) | (answers == seconds)
     kept = promises(chances, right, answers, names)
-    floor = costs["wrong_answer"] / (costs["wrong_answer"] + costs["review"])
+    floor, bar = least_chances(costs)
     thresholds = {name: max(kept[name].threshold, floor) for name in names}
     if HARMLESS in names:
-        least = costs["missed_fraud"] / (costs["missed_fraud"] + costs["false_alarm"])
-        thresholds[HARMLESS] = max(thresholds[HARMLESS], least)
+        thresholds[HARMLESS] = max(thresholds[HARMLESS], bar)
     known = {
         "promise": PROMISE,
         "confidence": CONFIDENCE,

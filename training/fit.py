@@ -225,13 +225,14 @@ def quantise(rows: np.ndarray, clipped: float = 1e-5) -> tuple[np.ndarray, np.nd
     return np.clip(np.rint(rows / scale), -127, 127).astype(np.int8), scale.astype(np.float32)
 
 
-def balanced(targets: np.ndarray, categories: np.ndarray, balance: float) -> np.ndarray:
+def balanced(targets: np.ndarray, categories: np.ndarray, balance: float, few: int = 1) -> np.ndarray:
     """What each example weighs, (n_texts,): its category's `count ** -balance`, 1 on average.
 
-    `targets` (n_texts,) are schemes, `categories` (n_schemes,) the category of each.
+    `targets` (n_texts,) are schemes, `categories` (n_schemes,) the category of each. A category of fewer
+    than `few` examples counts as one of so many.
     """
     mine = categories[targets]
-    weights = np.bincount(mine).astype(float)[mine] ** -balance
+    weights = np.maximum(np.bincount(mine), few).astype(float)[mine] ** -balance
     return np.asarray(weights / weights.mean())
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.artifact import Manifest
-from training.calibrate import HARMLESS
+from training.calibrate import HARMLESS, least_chances
 
 
 def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
@@ -28,7 +28,13 @@ def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
     lines += ["", "## The promise", ""]
     if "by_category" not in known:
         return "\n".join([*lines, "This model was not calibrated; nothing is promised."]) + "\n"
-    lines += [
+    return "\n".join([*lines, promise(manifest)]) + "\n"
+
+
+def promise(manifest: Manifest) -> str:
+    """What a calibrated model promises, what errors cost, and the bar of each category, as Markdown."""
+    known = manifest.calibration
+    lines = [
         f"Of the reports answered, at least {known['promise']:.0%} are right in each category: a one-sided "
         f"{known['confidence']:.0%} Clopper-Pearson lower bound, corrected for the search, on reports held "
         f"out of the fit. There {known['answered']['coverage']:.1%} are answered and "
@@ -45,23 +51,22 @@ def page(manifest: Manifest, contest: Mapping[str, Any] | None = None) -> str:
             f"| `{name}` | {'never' if least > 1 else f'{least:.2f}'} | {kept['right']} of "
             f"{kept['answered']} | {kept['bound']:.3f} | {known['prior'][name]} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def costs(manifest: Manifest) -> str:
     """What errors are set to cost, and how scores become probabilities, of a calibrated model."""
     known = manifest.calibration
     cost, free = known["costs"], known["answered_whatever_errors_cost"]
-    least = cost["wrong_answer"] / (cost["wrong_answer"] + cost["review"])
+    least, bar = least_chances(cost)
     said = [
         f"A wrong answer is set to cost {cost['wrong_answer']:g} times a review: so nothing is answered "
         f"below {least:.2f}."
     ]
     if HARMLESS in manifest.thresholds:
-        least = cost["missed_fraud"] / (cost["missed_fraud"] + cost["false_alarm"])
         said.append(
             f"A missed fraud is set to cost {cost['missed_fraud']:g} times what a false alarm costs "
-            f"{cost['false_alarm']:g}: so `{HARMLESS}` is never answered below {least:.2f}."
+            f"{cost['false_alarm']:g}: so `{HARMLESS}` is never answered below {bar:.2f}."
         )
     said.append(
         f"Without these bars {free['coverage']:.1%} would be answered, {free['right']:.1%} of them right."
