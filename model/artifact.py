@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from model import taxonomy
 from model.errors import ArtifactError
 from model.kernel import MOST_ROWS
+from model.taxonomy import Taxonomy
 
 FORMAT = 3
 LIMIT = 64 * 1024 * 1024  # bytes of arrays that a file may hold
@@ -177,6 +179,15 @@ def read_manifest(folder: Path) -> Manifest:
     if not sound:
         raise ArtifactError(f"{path}: a field has a value that no model of Ruse has")
     return manifest
+
+
+def read_taxonomy(folder: Path) -> Taxonomy:
+    """The taxonomy that lies with a model, else the shipped one. Raises TaxonomyError, ArtifactError."""
+    try:
+        own = folder / TAXONOMY
+        return taxonomy.load(own if own.is_file() else None)
+    except OSError as error:  # a folder that may not be entered
+        raise ArtifactError(f"{folder}: cannot be read ({error.strerror})") from error
 
 
 def _read_arrays(path: Path, content: bytes) -> dict[str, np.ndarray]:

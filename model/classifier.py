@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model import artifact, fold, kernel, rules, single, taxonomy, vector
+from model import artifact, fold, kernel, rules, single, vector
 from model.encoding import decode, encode
 from model.errors import ArtifactError
 from model.evidence import Explanation, explain
@@ -291,8 +291,6 @@ def load(folder: str | Path | None = None) -> Classifier:
     """
     try:
         home = artifact.locate(Path(folder)) if folder else SHIPPED
-        own = home / artifact.TAXONOMY
-        tree = taxonomy.load(own if own.is_file() else None)
     except OSError as error:  # a folder that may not be entered
         raise ArtifactError(f"{folder}: cannot be read ({error.strerror})") from error
-    return Classifier(*artifact.load(home), tree)
+    return Classifier(*artifact.load(home), artifact.read_taxonomy(home))

@@ -1,14 +1,21 @@
 """`python -m service`. A door: reads arguments and the environment."""
 
+import atexit
 import gc
+import sys
 
 if __name__ == "__main__":
     gc.disable()  # a thousand modules are read that all stay: to look for garbage takes a tenth of the start
+    atexit.register(gc.freeze)  # and at the end once more
+    if sys.argv[1:2] == ["relabel"]:  # has no need of what serves HTTP, which takes half a second to read
+        from service.relabel_command import alone
+
+        gc.enable()
+        alone(sys.argv[2:])
 
 import logging
 import os
 import signal
-import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path

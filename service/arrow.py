@@ -194,9 +194,11 @@ def readable(texts: pa.Array, limit: int, faults: pa.Array | None = None) -> tup
         faults = _mark(faults, pa.array([not _is_utf8(value) for value in content]), "not_decodable")
         content = _emptied(content, faults)
         words = content.view(pa.large_string())
-    faults = _mark(faults, pc.greater(pc.utf8_length(words), limit), "too_long")
+    if pc.any(pc.greater(pc.binary_length(content), limit)).as_py():  # to count code points is dearer
+        faults = _mark(faults, pc.greater(pc.utf8_length(words), limit), "too_long")
     faults = _mark(faults, pc.equal(pc.binary_length(pc.utf8_ltrim(words, WHITE)), 0), "blank")
-    faults = _mark(faults, pc.match_substring(words, "\0"), "nul")
+    if _has_nul(content):  # to look into each text for one takes ten times as long
+        faults = _mark(faults, pc.match_substring(words, "\0"), "nul")
     return _emptied(content, faults), faults
 
 
@@ -206,8 +208,17 @@ def _mark(faults: pa.Array, bad: pa.Array, code: str) -> pa.Array:
 
 
 def _emptied(content: pa.Array, faults: pa.Array) -> pa.Array:
-    """The texts, an empty one where there is a fault, in buffers of their own."""
+    """The texts, an empty one where there is a fault."""
+    if faults.null_count == len(faults):
+        return content
     return pc.if_else(pc.is_null(faults), content, pa.scalar(b"", pa.large_binary()))
+
+
+def _has_nul(content: pa.Array) -> bool:
+    starts, buffer = _starts(content), content.buffers()[2]
+    if not len(content) or starts[-1] == starts[0]:
+        return False
+    return bool(np.frombuffer(buffer, np.uint8)[starts[0] : starts[-1]].min() == 0)
 
 
 def _is_utf8(value: pa.Scalar) -> bool:

@@ -3,13 +3,15 @@
 import getpass
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from service import settings
-from service.database import Database, DatabaseError
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.database import Database
 
 UNUSABLE = 2  # exit code: settings, model, database or address cannot be used
 
@@ -30,8 +32,10 @@ def load_settings() -> Settings:
         refuse(error.code, str(error))
 
 
-def open_database(durable: bool = True) -> Database:
+def open_database(durable: bool = True) -> "Database":
     """The store that RUSE_DATABASE names, up to date; ends the process where it cannot be used."""
+    from service.database import Database, DatabaseError  # which a relabelling of files does without
+
     try:
         database = Database(load_settings().database, durable=durable)
         database.migrate()

@@ -77,6 +77,11 @@ class Crew:
         self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
         self._deaths = 0
 
+    def wait(self) -> None:
+        """Until a process has read the model. Raises ModelError where it cannot be read."""
+        with suppress(BrokenProcessPool):  # another pool will do the work
+            self._warm[0].result()
+
     def work(
         self,
         files: list[File],
@@ -117,8 +122,7 @@ class Crew:
             initargs=(os.getpid(),),
             env=dict.fromkeys(_THREADS, "1"),
         )
-        for _ in range(self._job.workers):
-            pool.submit(_warm_up, self._job.models)
+        self._warm = [pool.submit(_warm_up, self._job.models) for _ in range(self._job.workers)]
         return pool
 
     def _chunks(self, file: File) -> Iterator[Chunk]:
@@ -226,9 +230,8 @@ def _settle(parent: int) -> None:
 
 
 def _warm_up(models: Path) -> None:
-    """Reads the model and answers once; what is wrong with it is said where a chunk needs it."""
-    with suppress(ModelError):
-        arrow.load(models).classify_utf8(b"warm up", np.array([0, 7]))
+    """Reads the model and answers once."""
+    arrow.load(models).classify_utf8(b"warm up", np.array([0, 7]))
 
 
 def do(chunk: Chunk, job: Job, sha256: str, written: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from service import arrow
 from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options
 
-BATCH_ROWS, BATCH_BYTES = 8_192, 16 * 1024 * 1024
+BATCH_ROWS, BATCH_BYTES = 32_768, 16 * 1024 * 1024
 # To begin inside a row group is to decode what is before it, so a huge one is not cut finely.
 MOST_CUTS = 16
 BUFFER = 1024 * 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import model
-from model import Taxonomy
+from model import Taxonomy, artifact
 from service.crew import Crew, Job, Progress, Stopped, drop
 from service.diff import Diff
 from service.diff_page import page
@@ -65,24 +65,25 @@ def run(
 def _run(
     job: Job, crew: Crew, watch: Callable[[Progress], None], goes_on: Callable[[], bool]
 ) -> dict[str, Any]:
-    classifier = model.load(job.models)
-    files, bad = plan(job, classifier.taxonomy)
+    about, tree = artifact.read_manifest(job.models), artifact.read_taxonomy(job.models)
+    files, bad = plan(job, tree)
     known = {
-        "model": classifier.manifest.version,
-        "model_sha256": classifier.manifest.sha256,
-        "taxonomy": classifier.taxonomy.version,
+        "model": about.version,
+        "model_sha256": about.sha256,
+        "taxonomy": tree.version,
         "options": job.options.as_dict(),
     }
+    crew.wait()
     try:
         with closing(Manifest(job.target, known, [f.fingerprint() for f in files], job.restart)) as manifest:
             progress = Progress(sum(file.size for file in files if file.number not in bad))
             for at, reason in bad.items():
                 drop(manifest, progress, files[at], reason)
-            crew.work(files, classifier.manifest.sha256, manifest, progress, watch, goes_on)
+            crew.work(files, about.sha256, manifest, progress, watch, goes_on)
             total = Diff()
             for diff in manifest.diffs():
                 total.merge(diff)
-            report = _report(job, classifier, total, progress.bad)
+            report = _report(job, about, tree, total, progress.bad)
             manifest.report(report, page(report))
             return report
     except OSError as error:
@@ -95,7 +96,8 @@ def preview(job: Job, rows: int) -> dict[str, Any]:
     The sample is the heads of at most ten files, or ten places of a Parquet file.
     """
     classifier = model.load(job.models)
-    files, bad = plan(job, classifier.taxonomy)
+    tree = classifier.taxonomy
+    files, bad = plan(job, tree)
     good = [file for file in files if file.number not in bad]
     chosen = good[:: -(-len(good) // 10)]
     options = replace(job.options, chunk=max(rows // len(chosen), 1))
@@ -110,19 +112,18 @@ def preview(job: Job, rows: int) -> dict[str, Any]:
             total.merge(diff)
             size += chunk.weight
     expected = max(round(total.rows * sum(file.size for file in good) / max(size, 1)), total.rows)
-    return _report(job, classifier, total, {files[at].name: reason for at, reason in bad.items()}) | {
+    left_out = {files[at].name: reason for at, reason in bad.items()}
+    return _report(job, classifier.manifest, tree, total, left_out) | {
         "rows_expected": expected,
         "seconds_expected": round(seconds / max(total.rows, 1) * expected / job.workers, 1),
     }
 
 
-def _report(job: Job, classifier: model.Classifier, total: Diff, bad: Mapping[str, str]) -> dict[str, Any]:
-    about = {
-        "source": str(job.source),
-        "model": classifier.manifest.version,
-        "taxonomy": classifier.taxonomy.version,
-    }
-    return total.report(classifier.taxonomy, job.options.columns, about) | {"bad_files": dict(bad)}
+def _report(
+    job: Job, about: artifact.Manifest, tree: Taxonomy, total: Diff, bad: Mapping[str, str]
+) -> dict[str, Any]:
+    known = {"source": str(job.source), "model": about.version, "taxonomy": tree.version}
+    return total.report(tree, job.options.columns, known) | {"bad_files": dict(bad)}
 
 
 def _unusable(target: Path, error: OSError) -> RelabelError:

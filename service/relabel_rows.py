@@ -9,14 +9,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import orjson
+from sqlalchemy.exc import SQLAlchemyError
+
 import model
 from service import staging
 from service.arrow import Columns
-from service.database import Database
+from service.commands import actor, load_settings, refuse
+from service.database import Database, DatabaseError, reason
 from service.foreign import Foreign
 from service.jobs import OPEN, STORE, Cancelled
 from service.labels import RelabelError
 from service.lock import Lock
+from service.manifest import FOLDER
+from service.progress import Meter, clock
+from service.relabel import Progress
+from service.relabel_command import say
+from service.relabel_commands import write_report
 from service.settings import Settings
 from service.staged import Staged
 from service.staging import Source
@@ -26,9 +35,45 @@ WAIT = 0.5  # seconds between looks at a job that a worker does
 Told = Callable[[int, int, int], None]
 
 
-def is_rows(source: str) -> bool:
-    """Whether a source is one of these, and no file."""
-    return source == STORE or source.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:"))
+def command(
+    source: str,
+    table: str | None,
+    columns: Columns,
+    target: str | None,
+    models: Path,
+    sample: int,
+    restart: bool,
+    meter: Meter,
+) -> None:
+    """Relabels the store or a table and says so; with a `sample` only looks what would change.
+
+    Ends the process where the database cannot be used. Raises RelabelError, ModelError.
+    """
+    try:
+        opened = open_source(source, table, columns, load_settings())
+        if sample:
+            report = dry_run(opened, models, sample)
+            print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+            say(report, f"about {report['rows_expected']:,} rows, {clock(report['seconds_expected'])}")
+            return
+        first: list[int] = []
+
+        def tell(done: int, total: int, errors: int) -> None:
+            first.append(done) if not first else None
+            meter.show(Progress(total, done, done - first[0], skipped=first[0], errors=errors))
+
+        job = run(opened, models, actor(), restart, tell)
+    except DatabaseError as error:
+        refuse(error.code, str(error))
+    except SQLAlchemyError as error:
+        refuse(DatabaseError.code, f"the database cannot be used ({reason(error)}); run the same again")
+    if job["state"] != "waiting_for_approval":
+        refuse(job["problem"] or "relabel_state", f"job {job['id']} is {job['state'].replace('_', ' ')}")
+    if target is not None:
+        write_report(Path(target, FOLDER), job["diff"])
+    where = f" --database {opened.database.where}" if source != STORE else ""
+    say(job["diff"], f"nothing is changed yet: python -m service relabels apply {job['id']}{where}")
+    print(job["id"])
 
 
 def open_source(source: str, table: str | None, columns: Columns, chosen: Settings) -> Source:

@@ -4,10 +4,12 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 import model
 from benchmarks.prove_relabel import workers
+from model import ModelError
 from model.kernel import Fold
 from model.taxonomy import Taxonomy
 from service import crew, relabel
@@ -192,14 +195,32 @@ def test_workers_that_die_again_and_again(
     """Where every worker dies, the job gives up and says what may help."""
     monkeypatch.setattr(crew, "MOST_DEATHS", 1)
 
-    def kill_all() -> bool:
-        for pid in workers(os.getpid()):
-            os.kill(pid, signal.SIGKILL)
-        return True
+    ended = threading.Event()
 
-    with pytest.raises(RelabelError, match="--workers") as caught:
-        relabel.run(Job(source / "a.parquet", tmp_path / "out", models), goes_on=kill_all)
+    def kill() -> None:
+        while not ended.wait(0.02):
+            for pid in workers(os.getpid()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(RelabelError, match="--workers") as caught:
+            relabel.run(Job(source / "a.parquet", tmp_path / "out", models))
+    finally:
+        ended.set()
+        killer.join()
     assert caught.value.code == "workers_died"
+
+
+def test_a_model_that_cannot_be_read_leaves_no_target(source: Path, models: Path, tmp_path: Path) -> None:
+    """Where a worker cannot read the model, the job says why and nothing lies in the target."""
+    broken = shutil.copytree(models, tmp_path / "broken")
+    (broken / "arrays.npz").write_bytes(b"no arrays")
+    with pytest.raises(ModelError, match="hash"):
+        relabel.run(Job(source / "a.parquet", tmp_path / "out", broken))
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_model_in_its_place_is_noticed(source: Path, models: Path, tmp_path: Path) -> None:
