@@ -16,16 +16,18 @@ from training.batches import GIVE_AWAY
 from training.corpora import Example, language_of
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
+NAMES = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))
 DECEIVED = 0.5  # the share of a fraud's copies that say so, and of others that do not
+NAMED = 0.5  # the share of a fraud's copies that name its scheme
 _SENTENCE = re.compile(r"[^。！？!?.\n]+[。！？!?.\n]*[”’\"]?\s*")
 _DIGITS = re.compile(r"\d[\d,.\-/]{2,}\d")
 
 
-def copy(text: str, seed: str, fraud: bool = False) -> str:
+def copy(text: str, seed: str, fraud: bool = False, scheme: str | None = None) -> str:
     """One altered copy of a text; the same seed gives the same copy.
 
-    A copy of a fraud often says in so many words that somebody was deceived, a copy of what is none
-    often lacks the words that name fraud.
+    A copy of a fraud often says in so many words that somebody was deceived and, where its scheme is
+    given, how people call that; a copy of what is none often lacks the words that name fraud.
     """
     chance = random.Random(seed)
     if chance.random() < DECEIVED:
@@ -35,20 +37,22 @@ def copy(text: str, seed: str, fraud: bool = False) -> str:
             altered = step(text, chance)
             if len(altered.strip()) >= min(12, len(text)):
                 text = altered
+    if scheme in NAMES and chance.random() < NAMED:
+        text = _beside(text, chance.choice(NAMES[scheme][language_of(text)]), chance)
     return text
 
 
 def copies(examples: Sequence[Example], n: int, seed: int, few: int) -> list[list[str]]:
     """`n` altered copies of each example; of more than `few` examples on all cores."""
     parts = Parallel(n_jobs=-1 if len(examples) > few else 1, batch_size=500)(
-        delayed(_copies)(e.text, [f"{seed}:{k}:{e.id}" for k in range(n)], e.category != calibrate.HARMLESS)
-        for e in examples
+        delayed(_copies)(e, [f"{seed}:{k}:{e.id}" for k in range(n)]) for e in examples
     )
     return list(parts)
 
 
-def _copies(text: str, seeds: Sequence[str], fraud: bool) -> list[str]:
-    return [copy(text, seed, fraud) for seed in seeds]
+def _copies(example: Example, seeds: Sequence[str]) -> list[str]:
+    fraud = example.category != calibrate.HARMLESS
+    return [copy(example.text, seed, fraud, example.scheme) for seed in seeds]
 
 
 def _crop(text: str, chance: random.Random) -> str:
@@ -77,9 +81,14 @@ def _frame(text: str, chance: random.Random) -> str:
 
 
 def _say_deceived(text: str, chance: random.Random) -> str:
-    language = language_of(text)
-    phrase = chance.choice(_PHRASES[language]["deceived"])
-    gap = " " if language == "en" else ""
+    return _beside(text, chance.choice(_PHRASES[language_of(text)]["deceived"]), chance)
+
+
+def _beside(text: str, phrase: str, chance: random.Random) -> str:
+    """The text with a sentence behind or before it."""
+    stop, gap = (".", " ") if language_of(text) == "en" else ("。", "")
+    if phrase[-1].isalnum():
+        phrase += stop
     return text + gap + phrase if chance.random() < 0.6 else phrase + gap + text
 
 
