@@ -90,9 +90,14 @@ def material(
 
 
 def cues(taxonomy: Taxonomy) -> list[tuple[str, int]]:
-    """The taxonomy's own words as weak examples: (text, scheme column)."""
+    """The taxonomy's own words and what people call its schemes, as weak examples: (text, scheme column)."""
     schemes = [scheme for category in taxonomy.categories for scheme in category.schemes]
-    return [(cue, column) for column, scheme in enumerate(schemes) for cue in scheme.cues]
+    names = {scheme: known["en"] + known["zh"] for scheme, known in alter.NAMES.items()}
+    return [
+        (cue, column)
+        for column, scheme in enumerate(schemes)
+        for cue in (*scheme.cues, *names.get(scheme.id, ()))
+    ]
 
 
 def fit_once(
