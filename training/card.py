@@ -157,8 +157,9 @@ def write(classifier: Classifier, report: dict[str, Any], compared: dict[str, An
         "was written for Simplified and Traditional Chinese and for English.",
         "## Data",
         f"{manifest.trained_on['examples']} reports in {manifest.trained_on['batches']} batches, all "
-        "written for this project (`training/corpus`, Apache-2.0), with altered copies and the taxonomy's "
-        "own cues. No real person's report is in it. The measured sets are real and never enter a fit.",
+        "written for this project (`training/corpus`, Apache-2.0), with altered copies, the taxonomy's "
+        "own cues and what people call its schemes. No real person's report is in it. The measured sets are "
+        "real and never enter a fit.",
         "## On texts it has never seen",
         "`python -m training evaluate`; 95 % intervals by bootstrap over the rows. Macro-F1 is over "
         "categories with at least 5 rows, of which all sets together have more. *Answered* is what is not "

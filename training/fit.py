@@ -26,7 +26,7 @@ class Settings:
     strength: float = 6.0  # scikit-learn's C
     spelling: float = 20.0  # the mean length of a text's n-grams, however many it has
     meaning: float = 6.0  # and of its meaning: together the λ between the two blocks
-    most_grams: int = 118_200  # rows of the n-gram table
+    most_grams: int = 115_800  # rows of the n-gram table
     least_texts: int = 2  # in which an n-gram must stand
     least_batches: int = 2  # an n-gram of one hand is a habit, not a sign
     sizes: tuple[float, ...] = (0.6, 1.2, 1.0, 0.7, 0.5)  # what n-grams of letters, 1, 2, ... tokens weigh
@@ -34,7 +34,7 @@ class Settings:
     ridge: float = 0.1  # that holds the words' vectors to the encoder's, see `training.meaning`
     balance: float = 1.0  # a category's examples weigh count ** -balance
     schemes: float = 0.05  # share of the loss that asks for the scheme, the rest asks for its category
-    caution: float = 0.117  # by how much less "not a fraud" scores in a text of usual length
+    caution: float = 0.13  # by how much less "not a fraud" scores in a text of usual length
     sharpening: float = 0.15  # scores grow with a text's tokens to this power, see `kernel.sharper`
     steps: int = 250
     copies: int = 1  # altered copies of each example, see `training.alter`
