@@ -89,10 +89,11 @@ def material(
     )  # fmt: skip
 
 
-def cues(taxonomy: Taxonomy) -> list[tuple[str, int]]:
-    """The taxonomy's own words and what people call its schemes, as weak examples: (text, scheme column)."""
+def cues(taxonomy: Taxonomy, named: bool = False) -> list[tuple[str, int]]:
+    """The taxonomy's own words as weak examples: (text, scheme column); `named`: and what people call its
+    schemes."""
+    names = {scheme: known["en"] + known["zh"] for scheme, known in alter.NAMES.items()} if named else {}
     schemes = [scheme for category in taxonomy.categories for scheme in category.schemes]
-    names = {scheme: known["en"] + known["zh"] for scheme, known in alter.NAMES.items()}
     return [
         (cue, column)
         for column, scheme in enumerate(schemes)
@@ -119,7 +120,8 @@ def fit_once(
         weights += [COPY_WEIGHT] * settings.copies
         targets += [int(stuff.targets[i])] * (settings.copies + 1)
         batches += [example.batch] * (settings.copies + 1)
-    for cue, column in cues(taxonomy):
+    # Of a small corpus they would outweigh the rows, and those of a scheme that has no names above all.
+    for cue, column in cues(taxonomy, len(chosen) >= fit.WEIGHED):
         texts.append(cue)
         targets.append(column)
         batches.append("taxonomy")
