@@ -42,6 +42,11 @@ def copy(text: str, seed: str, fraud: bool = False, scheme: str | None = None) -
     return text
 
 
+def names(scheme: str) -> list[str]:
+    """What people call a scheme, in both languages; nothing where it is not one of ours."""
+    return [name for known in NAMES.get(scheme, {}).values() for name in known]
+
+
 def copies(examples: Sequence[Example], n: int, seed: int, few: int) -> list[list[str]]:
     """`n` altered copies of each example; of more than `few` examples on all cores."""
     parts = Parallel(n_jobs=-1 if len(examples) > few else 1, batch_size=500)(

@@ -90,15 +90,10 @@ def material(
 
 
 def cues(taxonomy: Taxonomy, named: bool = False) -> list[tuple[str, int]]:
-    """The taxonomy's own words as weak examples: (text, scheme column); `named`: and what people call its
-    schemes."""
-    names = {scheme: known["en"] + known["zh"] for scheme, known in alter.NAMES.items()} if named else {}
+    """The taxonomy's own words, `named` with what people call its schemes: weak examples (text, column)."""
     schemes = [scheme for category in taxonomy.categories for scheme in category.schemes]
-    return [
-        (cue, column)
-        for column, scheme in enumerate(schemes)
-        for cue in (*scheme.cues, *names.get(scheme.id, ()))
-    ]
+    said = [(*scheme.cues, *(alter.names(scheme.id) if named else ())) for scheme in schemes]
+    return [(cue, column) for column, texts in enumerate(said) for cue in texts]
 
 
 def fit_once(
