@@ -33,14 +33,24 @@ def compare(path: Path, folder: Path, rows: int, rounds: int, on: Sequence[int])
     file = source(path, folder, rows)
     found: dict[str, list[float]] = {"relabel": [], "memory": []}
     for _ in range(rounds):
-        found["relabel"].append(relabel(file, folder)["rows_per_second"])
+        found["relabel"].append(rate(file, folder, rows))
         found["memory"].append(in_memory(file, on))
     file.unlink()
     return {name: statistics.median(rates) for name, rates in found.items()}
 
 
+def rate(file: Path, folder: Path, rows: int) -> float:
+    """Rows a second of one run with two workers, with nobody looking on."""
+    run = prove_relabel.Run(file, folder / "large", "--workers", str(len(cores()[-2:])))
+    began = time.monotonic()
+    assert run.wait() == 0, run.said()
+    seconds = time.monotonic() - began
+    shutil.rmtree(folder / "large")
+    return rows / seconds
+
+
 def relabel(file: Path, folder: Path) -> dict[str, Any]:
-    """One run with two workers, as `prove_relabel` measures it."""
+    """One run with two workers, its memory sampled, as `prove_relabel` measures it."""
     found = prove_relabel.large(folder, file, len(cores()[-2:]))
     shutil.rmtree(folder / "large")
     return found

@@ -6,12 +6,12 @@ import sys
 
 if __name__ == "__main__":
     gc.disable()  # a thousand modules are read that all stay: to look for garbage takes a tenth of the start
-    atexit.register(gc.freeze)  # and at the end once more
+    atexit.register(gc.freeze)  # else the last search, at the end, walks through all of them
     if sys.argv[1:2] == ["relabel"]:  # has no need of what serves HTTP, which takes half a second to read
-        from service.relabel_command import alone
+        from service.relabel_command import by_itself
 
         gc.enable()
-        alone(sys.argv[2:])
+        by_itself(sys.argv[2:])
 
 import logging
 import os

@@ -215,10 +215,12 @@ def _emptied(content: pa.Array, faults: pa.Array) -> pa.Array:
 
 
 def _has_nul(content: pa.Array) -> bool:
-    starts, buffer = _starts(content), content.buffers()[2]
-    if not len(content) or starts[-1] == starts[0]:
+    if not len(content):
         return False
-    return bool(np.frombuffer(buffer, np.uint8)[starts[0] : starts[-1]].min() == 0)
+    starts = _starts(content)
+    if starts[-1] == starts[0]:
+        return False
+    return bool(np.frombuffer(content.buffers()[2], np.uint8)[starts[0] : starts[-1]].min() == 0)
 
 
 def _is_utf8(value: pa.Scalar) -> bool:

@@ -77,7 +77,7 @@ class Crew:
         self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
         self._deaths = 0
 
-    def wait(self) -> None:
+    def wait_for_model(self) -> None:
         """Until a process has read the model. Raises ModelError where it cannot be read."""
         with suppress(BrokenProcessPool):  # another pool will do the work
             self._warm[0].result()

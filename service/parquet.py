@@ -15,6 +15,7 @@ from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options
 
 BATCH_ROWS, BATCH_BYTES = 32_768, 16 * 1024 * 1024
+FIRST_ROWS = 64  # that tell how wide rows are
 # To begin inside a row group is to decode what is before it, so a huge one is not cut finely.
 MOST_CUTS = 16
 BUFFER = 1024 * 1024
@@ -109,19 +110,27 @@ def _runs(sizes: list[int], chunk: int) -> Iterator[tuple[int, ...]]:
 
 def _read(parquet: pq.ParquetFile, chunk: Chunk) -> Iterator[pa.RecordBatch]:
     groups, start, end = chunk.payload
-    metadata = [parquet.metadata.row_group(at) for at in groups]
-    width = sum(group.total_byte_size for group in metadata) / max(sum(g.num_rows for g in metadata), 1)
-    size = int(min(max(BATCH_BYTES / max(width, 1), 256), BATCH_ROWS))
-    at = 0
-    batches = parquet.iter_batches(size, row_groups=list(groups), use_threads=False)
+    at, batches = 0, None
     while at < end:
         try:
+            if batches is None:
+                size = int(min(max(BATCH_BYTES / _width(parquet, groups), 256), BATCH_ROWS))
+                batches = parquet.iter_batches(size, row_groups=list(groups), use_threads=False)
             batch = next(batches)
         except (StopIteration, OSError, pa.ArrowException) as error:
             raise BadFile(f"it is damaged after row {chunk.first + max(at - start, 0)}") from error
         if at + len(batch) > start:
             yield batch.slice(max(start - at, 0), end - max(at, start))
         at += len(batch)
+
+
+def _width(parquet: pq.ParquetFile, groups: tuple[int, ...]) -> float:
+    """Bytes of a row: as it lies in the file, or as the first ones are when read, for a dictionary hides
+    long texts."""
+    metadata = [parquet.metadata.row_group(at) for at in groups]
+    lying = sum(group.total_byte_size for group in metadata) / max(sum(g.num_rows for g in metadata), 1)
+    head = next(parquet.iter_batches(FIRST_ROWS, row_groups=list(groups[:1]), use_threads=False), None)
+    return max(lying, head.nbytes / len(head) if head is not None and len(head) else 0, 1)
 
 
 def _codec(parquet: pq.ParquetFile) -> str:

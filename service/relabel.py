@@ -73,7 +73,7 @@ def _run(
         "taxonomy": tree.version,
         "options": job.options.as_dict(),
     }
-    crew.wait()
+    crew.wait_for_model()
     try:
         with closing(Manifest(job.target, known, [f.fingerprint() for f in files], job.restart)) as manifest:
             progress = Progress(sum(file.size for file in files if file.number not in bad))

@@ -119,10 +119,9 @@ def relabel(
         if rows:
             from service import relabel_rows
 
-            with Meter(interval) as meter:
-                relabel_rows.command(
-                    source, table, columns, target, models, sample if dry_run else 0, restart, meter
-                )
+            relabel_rows.command(
+                source, table, columns, target, models, sample if dry_run else 0, restart, interval
+            )
             return
         if engine_ != "local":
             report = _on_spark(engine_, source, target or "", models, options, restart)
@@ -147,7 +146,7 @@ def relabel(
         raise typer.Exit(1)
 
 
-def alone(words: list[str]) -> None:
+def by_itself(words: list[str]) -> None:
     """Runs the command without the others of `python -m service`, and ends the process."""
     cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     cli.command()(relabel)

@@ -43,7 +43,7 @@ def command(
     models: Path,
     sample: int,
     restart: bool,
-    meter: Meter,
+    interval: float,
 ) -> None:
     """Relabels the store or a table and says so; with a `sample` only looks what would change.
 
@@ -62,7 +62,8 @@ def command(
             first.append(done) if not first else None
             meter.show(Progress(total, done, done - first[0], skipped=first[0], errors=errors))
 
-        job = run(opened, models, actor(), restart, tell)
+        with Meter(interval) as meter:  # a bar takes what is printed; the id of the job is for a pipe
+            job = run(opened, models, actor(), restart, tell)
     except DatabaseError as error:
         refuse(error.code, str(error))
     except SQLAlchemyError as error:

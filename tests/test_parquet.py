@@ -74,6 +74,17 @@ def test_bytes_that_are_no_text_pass(
     assert pq.read_table(part)["text"].combine_chunks().view(pa.binary())[600].as_py() == b"\xff\xfe"
 
 
+def test_long_texts_behind_a_dictionary_come_in_small_batches(tmp_path: Path) -> None:
+    """Rows that are few bytes in the file and many when read are read a bounded number of bytes at a time."""
+    long = pa.array(["x" * 20_000, "y" * 20_000]).take(pa.array([0, 1] * 2_000))
+    pq.write_table(pa.table({"text": long}), tmp_path / "a.parquet")
+    (file,) = find(tmp_path / "a.parquet")
+    (chunk,) = parquet.Parquet().chunks(file, Options())
+    sizes = [batch.nbytes for batch in parquet._read(pq.ParquetFile(file.path), chunk)]
+    assert sum(sizes) > 4_000 * 20_000
+    assert max(sizes) <= 1.01 * parquet.BATCH_BYTES
+
+
 def test_an_empty_file_gives_an_empty_part(tmp_path: Path, stub: Classifier) -> None:
     """No rows in, no rows out, but all columns."""
     pq.write_table(table(0), tmp_path / "a.parquet")

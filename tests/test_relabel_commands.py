@@ -1,7 +1,10 @@
 """`python -m service relabels` and `relabel` with rows of a database."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,24 @@ def run(monkeypatch: pytest.MonkeyPatch, small_model: Path, tmp_path: Path):  # 
         return done.stdout if code == 0 else done.stderr
 
     return run
+
+
+def test_the_id_of_a_job_reaches_a_pipe(small_model: Path, tmp_path: Path) -> None:
+    """With a terminal for its messages, a relabelling of rows still writes its id to standard output."""
+    (tmp_path / "cases.sqlite3").touch()
+    with Database(f"sqlite:///{tmp_path}/cases.sqlite3").writing() as connection:
+        connection.execute(text("CREATE TABLE cases (id INTEGER PRIMARY KEY, text TEXT)"))
+        connection.execute(text("INSERT INTO cases (text) VALUES ('my loan never came')"))
+    terminal, other_end = os.openpty()
+    command = ["service", "relabel", f"sqlite:///{tmp_path}/cases.sqlite3", "--table", "cases"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env=os.environ | {"RUSE_MODELS": str(small_model)}, stdout=subprocess.PIPE, stderr=other_end,
+    )  # fmt: skip
+    os.close(other_end)
+    os.close(terminal)
+    assert done.returncode == 0
+    assert re.fullmatch(rb"[0-9a-f]{32}\n", done.stdout)
 
 
 def test_a_table_from_dry_run_to_revert(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

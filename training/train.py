@@ -23,6 +23,7 @@ RELEASE = "1.0.0"
 FOLDS = 5
 SCHEME_SURE = 0.6  # least share of its category's probability
 COPY_WEIGHT = 0.5
+MANY = 2000  # examples; names of schemes would outweigh fewer, above all those of a scheme that has none
 FEW = 1000  # examples for which another process is not worth its start
 HELD_SHARE, MOST_HELD = 0.1, 25_000  # of the rows of a large corpus, to calibrate on
 
@@ -105,7 +106,8 @@ def fit_once(
     settings: fit.Settings,
     watch: Callable[[int, float], None] | None = None,
 ) -> fit.Fitted:
-    """Fit the chosen examples (indices), their altered copies and the taxonomy's cues."""
+    """Fit the chosen examples (indices), their altered copies, the taxonomy's cues and, if there are many
+    examples, what people call its schemes."""
     texts, targets, batches, weights = [], [], [], []
     for i in chosen:
         example = stuff.examples[i]
@@ -115,8 +117,7 @@ def fit_once(
         weights += [COPY_WEIGHT] * settings.copies
         targets += [int(stuff.targets[i])] * (settings.copies + 1)
         batches += [example.batch] * (settings.copies + 1)
-    # Of a small corpus they would outweigh the rows, and those of a scheme that has no names above all.
-    for cue, column in cues(taxonomy, len(chosen) >= fit.WEIGHED):
+    for cue, column in cues(taxonomy, len(stuff.examples) >= MANY):
         texts.append(cue)
         targets.append(column)
         batches.append("taxonomy")
