@@ -261,13 +261,12 @@ def _explained(classifier: "Classifier", text: str, prediction: "Prediction") ->
 
 
 def _taxonomy(options: argparse.Namespace) -> int:
-    from model import artifact, taxonomy
+    from model import artifact
     from model.classifier import SHIPPED
 
     models = os.environ.get("RUSE_MODELS")
     home = artifact.locate(Path(models)) if models else SHIPPED
-    own = home / artifact.TAXONOMY
-    tree = taxonomy.load(own if own.is_file() else None)
+    tree = artifact.read_taxonomy(home)
     if sys.stdout.isatty():
         from model import terminal
 

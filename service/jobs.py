@@ -21,7 +21,6 @@ from service.tables import new_id, now, relabels
 
 log = logging.getLogger("ruse.relabel")
 
-STORE = "store"  # as the source of a job: the service's own reports
 STATES = ("queued", "running", "waiting_for_approval", "applied", "reverted", "failed", "cancelled")
 OPEN = ("queued", "running", "waiting_for_approval")
 

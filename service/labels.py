@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from model import Taxonomy
 
 LEVELS = ("category", "scheme")
+STORE = "store"  # as the source of a relabelling: the service's own reports
 
 
 class RelabelError(ValueError):

@@ -110,12 +110,9 @@ def _runs(sizes: list[int], chunk: int) -> Iterator[tuple[int, ...]]:
 
 def _read(parquet: pq.ParquetFile, chunk: Chunk) -> Iterator[pa.RecordBatch]:
     groups, start, end = chunk.payload
-    at, batches = 0, None
+    at, batches = 0, _batches(parquet, groups)
     while at < end:
         try:
-            if batches is None:
-                size = int(min(max(BATCH_BYTES / _width(parquet, groups), 256), BATCH_ROWS))
-                batches = parquet.iter_batches(size, row_groups=list(groups), use_threads=False)
             batch = next(batches)
         except (StopIteration, OSError, pa.ArrowException) as error:
             raise BadFile(f"it is damaged after row {chunk.first + max(at - start, 0)}") from error
@@ -124,13 +121,15 @@ def _read(parquet: pq.ParquetFile, chunk: Chunk) -> Iterator[pa.RecordBatch]:
         at += len(batch)
 
 
-def _width(parquet: pq.ParquetFile, groups: tuple[int, ...]) -> float:
-    """Bytes of a row: as it lies in the file, or as the first ones are when read, for a dictionary hides
-    long texts."""
+def _batches(parquet: pq.ParquetFile, groups: tuple[int, ...]) -> Iterator[pa.RecordBatch]:
+    """Row groups, about `BATCH_BYTES` at a time: of rows as they lie in the file, or as the first ones are
+    when read, for a dictionary hides long texts."""
     metadata = [parquet.metadata.row_group(at) for at in groups]
     lying = sum(group.total_byte_size for group in metadata) / max(sum(g.num_rows for g in metadata), 1)
     head = next(parquet.iter_batches(FIRST_ROWS, row_groups=list(groups[:1]), use_threads=False), None)
-    return max(lying, head.nbytes / len(head) if head is not None and len(head) else 0, 1)
+    width = max(lying, head.nbytes / len(head) if head is not None and len(head) else 0, 1)
+    size = int(min(max(BATCH_BYTES / width, 256), BATCH_ROWS))
+    yield from parquet.iter_batches(size, row_groups=list(groups), use_threads=False)
 
 
 def _codec(parquet: pq.ParquetFile) -> str:

@@ -21,14 +21,13 @@ from service import telemetry
 from service.arrow import Columns
 from service.commands import load_settings, refuse
 from service.files import Options
-from service.labels import RelabelError
+from service.labels import STORE, RelabelError
 from service.manifest import FOLDER
 from service.progress import Meter, clock
 
 log = logging.getLogger("ruse.relabel")
 
 STOPPED = 130  # exit code: Ctrl-C
-STORE = "store"  # as a source: the service's own reports
 
 
 class Encoding(StrEnum):
@@ -120,7 +119,7 @@ def relabel(
             from service import relabel_rows
 
             relabel_rows.command(
-                source, table, columns, target, models, sample if dry_run else 0, restart, interval
+                source, table, columns, target, models, sample if dry_run else 0, restart, interval, chosen
             )
             return
         if engine_ != "local":

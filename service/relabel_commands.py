@@ -20,8 +20,8 @@ from service.database import Database, DatabaseError, reason
 from service.folder import Files, PathRefused, TargetMissing, TargetTaken
 from service.foreign import Foreign
 from service.forms import write_time
-from service.jobs import STORE, Jobs, UnknownJob, WrongState
-from service.labels import RelabelError
+from service.jobs import Jobs, UnknownJob, WrongState
+from service.labels import STORE, RelabelError
 from service.problems import KINDS
 from service.staged import Staged
 from service.staging import NotNewest, Source

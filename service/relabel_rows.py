@@ -15,11 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 import model
 from service import staging
 from service.arrow import Columns
-from service.commands import actor, load_settings, refuse
+from service.commands import actor, refuse
 from service.database import Database, DatabaseError, reason
 from service.foreign import Foreign
-from service.jobs import OPEN, STORE, Cancelled
-from service.labels import RelabelError
+from service.jobs import OPEN, Cancelled
+from service.labels import STORE, RelabelError
 from service.lock import Lock
 from service.manifest import FOLDER
 from service.progress import Meter, clock
@@ -44,13 +44,14 @@ def command(
     sample: int,
     restart: bool,
     interval: float,
+    chosen: Settings,
 ) -> None:
     """Relabels the store or a table and says so; with a `sample` only looks what would change.
 
     Ends the process where the database cannot be used. Raises RelabelError, ModelError.
     """
     try:
-        opened = open_source(source, table, columns, load_settings())
+        opened = open_source(source, table, columns, chosen)
         if sample:
             report = dry_run(opened, models, sample)
             print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())

@@ -14,7 +14,8 @@ from model import Taxonomy
 from service import folder, forms, openapi, relabel_schemas
 from service.context import Context, json
 from service.folder import Files
-from service.jobs import STORE, JobConflict, UnknownJob, WrongState
+from service.jobs import JobConflict, UnknownJob, WrongState
+from service.labels import STORE
 from service.problems import Fault, Problem
 from service.relabel_schemas import LONGEST_PATH, PATH
 from service.reports import dumps

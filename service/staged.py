@@ -30,7 +30,8 @@ from service import arrow
 from service.arrow import Columns
 from service.database import Database, as_json
 from service.diff import Diff
-from service.jobs import OPEN, STORE, Jobs
+from service.jobs import OPEN, Jobs
+from service.labels import STORE
 from service.staging import NotNewest
 from service.store import write_audit
 from service.tables import now, predictions, replaced, reports, reviews, staged

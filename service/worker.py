@@ -18,8 +18,8 @@ from service import staging
 from service.database import Database, DatabaseError, reason
 from service.folder import Files
 from service.guard import describe
-from service.jobs import STORE, Cancelled, Jobs
-from service.labels import RelabelError
+from service.jobs import Cancelled, Jobs
+from service.labels import STORE, RelabelError
 from service.lock import Lock
 from service.settings import Settings
 from service.staged import Staged

@@ -33,7 +33,7 @@ def test_copies_of_frauds_name_their_scheme() -> None:
         copies = [alter.copy(text, str(seed), True, "otp_kyc_harvest") for seed in range(200)]
         named = sum(any(name in copy for name in names) for copy in copies)
         assert 70 < named < 130
-    assert not any(name in alter.copy(TEXT, str(k), True) for k in range(50) for name in names)
+        assert not any(name in alter.copy(text, str(seed), True) for seed in range(50) for name in names)
 
 
 def test_every_scheme_of_fraud_has_names(tree: Taxonomy) -> None:

@@ -6,7 +6,7 @@ Nothing here makes a new story; a copy keeps its example's scheme and batch.
 import random
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -16,6 +16,7 @@ from training.batches import GIVE_AWAY
 from training.corpora import Example, language_of
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
+_DECEIVED = {language: phrases["deceived"] for language, phrases in _PHRASES.items()}
 NAMES = tomllib.loads(Path(__file__).with_name("names.toml").read_text("utf-8"))
 DECEIVED = 0.5  # the share of a fraud's copies that say so, and of others that do not
 NAMED = 0.5  # the share of a fraud's copies that name its scheme
@@ -31,14 +32,14 @@ def copy(text: str, seed: str, fraud: bool = False, scheme: str | None = None) -
     """
     chance = random.Random(seed)
     if chance.random() < DECEIVED:
-        text = _say_deceived(text, chance) if fraud else _unname(text)
+        text = _beside(text, _DECEIVED, chance) if fraud else _unname(text)
     for step, share in _STEPS:
         if chance.random() < share:
             altered = step(text, chance)
             if len(altered.strip()) >= min(12, len(text)):
                 text = altered
     if scheme in NAMES and chance.random() < NAMED:
-        text = _beside(text, chance.choice(NAMES[scheme][language_of(text)]), chance)
+        text = _beside(text, NAMES[scheme], chance)
     return text
 
 
@@ -85,13 +86,11 @@ def _frame(text: str, chance: random.Random) -> str:
     return text
 
 
-def _say_deceived(text: str, chance: random.Random) -> str:
-    return _beside(text, chance.choice(_PHRASES[language_of(text)]["deceived"]), chance)
-
-
-def _beside(text: str, phrase: str, chance: random.Random) -> str:
-    """The text with a sentence behind or before it."""
-    stop, gap = (".", " ") if language_of(text) == "en" else ("。", "")
+def _beside(text: str, phrases: Mapping[str, Sequence[str]], chance: random.Random) -> str:
+    """The text with one of the phrases of its language behind or before it, as a sentence."""
+    language = language_of(text)
+    phrase = chance.choice(phrases[language])
+    stop, gap = (".", " ") if language == "en" else ("。", "")
     if phrase[-1].isalnum():
         phrase += stop
     return text + gap + phrase if chance.random() < 0.6 else phrase + gap + text
