@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,7 @@ from benchmarks.bench import BEFORE as RECORD
 from model import artifact, kernel
 from model.classifier import SHIPPED, load
 from model.encoding import encode
-from training import alter, calibrate, corpora, heldout, words
-from training.train import cues
+from training import alter, corpora, heldout, train, words
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = "8b0ade4"
@@ -76,8 +76,9 @@ def main() -> None:
     own = corpora.read(corpora.listed()["own"], tree)
     sets = dict(bench_kernel.measured())
     measured = [e.text for examples in sets.values() for e in examples]
-    texts = [e.text for e in own] + measured + [cue for cue, _ in cues(tree)]
-    texts += [alter.copy(e.text, f"0:0:{e.id}", e.category != calibrate.HARMLESS) for e in own]
+    texts = [e.text for e in own] + measured + [cue for cue, _ in train.cues(tree, named=True)]
+    known = classifier.manifest.trained_on["settings"]
+    texts += chain.from_iterable(alter.copies(own, known["copies"], known["seed"], train.FEW))
     arrays = artifact.load(SHIPPED)[1]
     seen = words.emit(texts, classifier.fold, classifier.tables)
     chosen = words.choose([e.text for e in own], classifier.fold)[0]
