@@ -1,38 +1,32 @@
 """Worker processes: chunks are handed out, and what is finished is put in its place.
 
-Only the parent renames and notes: a worker that outlives it can change nothing. Workers are loky's,
-joblib's processes; one that is killed takes the pool with it, and another pool does what was in hand.
+Only the parent renames and notes: a worker that outlives it can change nothing. A worker that is killed
+takes the pool with it, and another pool does what was in hand.
 """
 
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import parent_process
 from pathlib import Path
-from queue import Empty
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from model import ModelError
-from model.lean import without_scipy
-from service import arrow
+from service import arrow, processes
 from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options, format_of, number_rows
 from service.labels import RelabelError
 from service.manifest import Manifest
 
-if TYPE_CHECKING:
-    from joblib.externals.loky import ProcessPoolExecutor
-
 MOST_DEATHS = 5  # of pools in a row, without a chunk finished in between
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -67,15 +61,16 @@ class Stopped(Exception):
 class Crew:
     """Worker processes and the chunks that they have in hand.
 
-    The processes begin at once, and read the model while this one prepares the job.
+    The processes begin at once, and read the model while this one prepares the job. Raises RelabelError
+    where they cannot.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._pool = self._hire()
         self._bad: set[int] = set()
         self._hands: dict[Future[dict[str, Any]], tuple[Chunk, Path]] = {}
         self._deaths = 0
+        self._hire()
 
     def wait_for_model(self) -> None:
         """Until a process has read the model. Raises ModelError where it cannot be read."""
@@ -104,26 +99,26 @@ class Crew:
 
     def close(self) -> None:
         """Ends the processes, whatever they do, and takes away what they leave half done."""
-        # The pool throws away all work first and then looks for what no process has taken yet: its thread
-        # would end with a KeyError.
-        with suppress(Empty):
-            while True:
-                self._pool._work_ids.get(block=False)
-        self._pool.shutdown(wait=True, kill_workers=True)
+        self._let_go()
+        processes.end()
+
+    def _let_go(self) -> None:
+        for process in list((self._pool._processes or {}).values()):
+            process.kill()
+        self._pool.shutdown(wait=True)
         for _, written in self._hands.values():
             written.unlink(missing_ok=True)
 
-    def _hire(self) -> "ProcessPoolExecutor":
-        from joblib.externals.loky import ProcessPoolExecutor  # a service imports this module, too
-
-        pool = ProcessPoolExecutor(
-            self._job.workers,
-            initializer=_settle,
-            initargs=(os.getpid(),),
-            env=dict.fromkeys(_THREADS, "1"),
-        )
-        self._warm = [pool.submit(_warm_up, self._job.models) for _ in range(self._job.workers)]
-        return pool
+    def _hire(self) -> None:
+        while True:
+            processes.begin()
+            self._pool = ProcessPoolExecutor(self._job.workers, processes.CONTEXT, _settle)
+            try:
+                self._warm = [self._pool.submit(_warm_up, self._job.models) for _ in range(self._job.workers)]
+                return
+            except (EOFError, ConnectionError):  # the server was killed before it had forked
+                self._let_go()
+                self._count_death()
 
     def _chunks(self, file: File) -> Iterator[Chunk]:
         """What of a file is to be done."""
@@ -188,6 +183,15 @@ class Crew:
 
     def _begin_again(self, lost: list[Chunk]) -> None:
         """A worker was killed, and the pool with it: another one does what was in hand."""
+        self._count_death()
+        lost += [chunk for chunk, _ in self._hands.values()]
+        self._let_go()
+        self._hands.clear()
+        self._hire()
+        for chunk in lost:
+            self._submit(chunk)
+
+    def _count_death(self) -> None:
         self._deaths += 1
         if self._deaths > MOST_DEATHS:
             raise RelabelError(
@@ -195,12 +199,6 @@ class Crew:
                 "worker processes die again and again, perhaps for want of memory; what is done is kept, "
                 "try again with fewer --workers or a smaller --chunk and --restart",
             )
-        lost += [chunk for chunk, _ in self._hands.values()]
-        self._hands.clear()
-        self.close()
-        self._pool = self._hire()
-        for chunk in lost:
-            self._submit(chunk)
 
     def _spoil(self, file: File, reason: str) -> None:
         self._bad.add(file.number)
@@ -214,16 +212,15 @@ def drop(manifest: Manifest, progress: Progress, file: File, reason: str) -> Non
     manifest.drop(file.number, reason)
 
 
-def _settle(parent: int) -> None:
-    """Makes a process a worker: one thread, deaf to Ctrl-C, gone when its parent is."""
+def _settle() -> None:
+    """Makes a process a worker: one thread, deaf to Ctrl-C, gone when the process that it works for is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    without_scipy()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.3)
+        if (parent := parent_process()) is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

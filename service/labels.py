@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from model import Taxonomy
+if TYPE_CHECKING:  # a command knows its source before the model is read
+    from model import Taxonomy
 
 LEVELS = ("category", "scheme")
 STORE = "store"  # as the source of a relabelling: the service's own reports
@@ -40,7 +42,7 @@ class Labels:
     crosswalk or level that there is not.
     """
 
-    def __init__(self, tree: Taxonomy, level: str = "category", crosswalk: str | None = None) -> None:
+    def __init__(self, tree: "Taxonomy", level: str = "category", crosswalk: str | None = None) -> None:
         if level not in LEVELS:
             raise RelabelError("level_unknown", f"the level is one of {', '.join(LEVELS)}")
         if crosswalk is not None and crosswalk not in tree.crosswalks:

@@ -1,29 +1,25 @@
 """`python -m service relabel`: arguments of a job, and what is said when it ends.
 
-What reads and writes databases is imported only where the source is one: a relabelling of files begins
-half a second earlier without it.
+What takes long to import is imported when the arguments are known: by then the server of the worker
+processes reads it, too. What reads and writes databases is imported only where the source is one.
 """
 
 import logging
 import os
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 
-from model import ModelError, artifact
-from model.classifier import SHIPPED
-from service import relabel as engine
-from service import telemetry
-from service.arrow import Columns
+from service import processes
 from service.commands import load_settings, refuse
-from service.files import Options
 from service.labels import STORE, RelabelError
-from service.manifest import FOLDER
-from service.progress import Meter, clock
+
+if TYPE_CHECKING:
+    from service.files import Options
 
 log = logging.getLogger("ruse.relabel")
 
@@ -107,6 +103,21 @@ def relabel(
     rows = is_rows(source)
     if target is None and not dry_run and not rows:
         refuse("target_missing", "name a folder for the parts, or ask for a --dry-run")
+    if not (rows or dry_run) and engine_ == "local":
+        with suppress(RelabelError):  # which is said when they are needed
+            processes.begin()
+
+    import orjson
+
+    from model import ModelError, artifact
+    from model.classifier import SHIPPED
+    from service import relabel as engine
+    from service import telemetry
+    from service.arrow import Columns
+    from service.files import Options
+    from service.manifest import FOLDER
+    from service.progress import Meter, clock
+
     if not sys.stderr.isatty():
         telemetry.configure_logs()
     columns = Columns(
@@ -170,7 +181,7 @@ def say(report: dict[str, Any], last: str) -> None:
 
 
 def _on_spark(
-    name: str, source: str, target: str, models: Path, options: Options, restart: bool
+    name: str, source: str, target: str, models: Path, options: "Options", restart: bool
 ) -> dict[str, Any]:
     kind, _, master = name.partition("=")
     if kind != "spark":

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from multiprocessing import current_process
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from benchmarks.prove_relabel import workers
 from model import ModelError
 from model.kernel import Fold
 from model.taxonomy import Taxonomy
-from service import crew, relabel
+from service import crew, processes, relabel
 from service.__main__ import cli
 from service.arrow import Columns
 from service.crew import Job, Progress, Stopped
@@ -212,6 +213,38 @@ def test_workers_that_die_again_and_again(
         ended.set()
         killer.join()
     assert caught.value.code == "workers_died"
+
+
+def test_a_server_that_is_killed_is_begun_again(
+    source: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server of the workers is killed before it has forked one, the job goes on with another."""
+    usual, killed = processes.begin, []
+
+    def begin() -> None:
+        usual()
+        if len(killed) < 2:
+            server = workers(os.getpid())
+            os.kill(server[0], signal.SIGKILL)
+            killed.extend(server)
+
+    monkeypatch.setattr(processes, "begin", begin)
+    report = relabel.run(Job(source / "a.parquet", tmp_path / "out", models))
+    assert len(killed) == 2
+    assert report["rows"] == 12
+    assert not workers(os.getpid()), "nor does a server outlive it"
+
+
+def test_no_folder_for_temporary_files(
+    source: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where worker processes cannot be reached, the job says why and what to do."""
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setitem(current_process()._config, "tempdir", str(deep))  # type: ignore[attr-defined]
+    with pytest.raises(RelabelError, match="TMPDIR") as caught:
+        relabel.run(Job(source / "a.parquet", tmp_path / "out", models))
+    assert caught.value.code == "workers_unusable"
 
 
 def test_a_model_that_cannot_be_read_leaves_no_target(source: Path, models: Path, tmp_path: Path) -> None:
