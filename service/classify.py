@@ -23,8 +23,7 @@ def add_classify(app: FastAPI, context: Context) -> None:
         text = schemas.read_text(content, settings.text_limit)
         classifier = context.models.current
         said = classifier.classify([text])
-        if counted:
-            context.metrics.count(said)
+        context.metrics.count(said, counted)
         return orjson.dumps(wish.complete(classifier, [text], said)[0])
 
     def many(content: bytes, wish: Wish) -> bytes:

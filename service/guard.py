@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import RETRY_AFTER, Problem
 from service.rehearsal import is_rehearsal
-from service.telemetry import ACCESS, METHODS, Metrics, request_id
+from service.telemetry import ACCESS, METHODS, Metrics, request_id, unheard
 
 log = logging.getLogger("ruse.service")
 access = logging.getLogger(ACCESS)
@@ -78,16 +78,16 @@ class Guard:
             if not status:
                 await Problem("internal_error").response()(scope, receive, watch)
         finally:
-            if not is_rehearsal(scope):
-                self._note(scope, number, method, status or 499, time.perf_counter() - began)
+            self._note(scope, number, method, status or 499, time.perf_counter() - began)
             structlog.contextvars.clear_contextvars()
 
     def _note(self, scope: Scope, number: str, method: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        self._metrics.answered(method, route, status, seconds)
+        counted = not is_rehearsal(scope)
+        self._metrics.answered(method, route, status, seconds, counted)
         fields = {"request_id": number, "method": method, "route": route, "status": status}
         more = {"ms": round(seconds * 1e3, 2), "key": scope.get("ruse.key")}
-        access.info("request", extra={"fields": fields | more})
+        (access if counted else unheard).info("request", extra={"fields": fields | more})
 
 
 def describe(error: BaseException) -> str:

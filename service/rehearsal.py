@@ -28,7 +28,7 @@ _LENGTH = b"content-length:"
 
 
 def is_rehearsal(scope: Scope) -> bool:
-    """Whether a request is one of these: it needs no key, and is neither counted nor logged."""
+    """Whether a request is one of these: it needs no key, and goes through counting and logging unseen."""
     return MARK in scope
 
 

@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +128,8 @@ class Gate:
     async def admit(self, request: Request, scope: str | None) -> Key:
         """The key of a request, which has the scope; None: any key will do. Raises Problem."""
         if is_rehearsal(request.scope):
+            with suppress(Problem):
+                await self._identify(request)
             return LOCAL
         key = await self._identify(request)
         request.scope["ruse.key"] = key.id

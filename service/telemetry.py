@@ -1,5 +1,6 @@
 """Logs and metrics. Neither ever holds a text, a query, a path that a client chose, or a name."""
 
+import io
 import logging
 import sys
 import uuid
@@ -54,6 +55,18 @@ class AccessFormatter(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         line = {"event": "request", **record.__dict__["fields"], "logger": ACCESS, "level": "info"}
         return orjson.dumps(line | {"timestamp": at}).decode()
+
+
+def _unheard() -> logging.Logger:
+    """A logger of requests like the real one, whose lines go nowhere."""
+    logger = logging.Logger("ruse.rehearsal", logging.INFO)
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(AccessFormatter())
+    logger.addHandler(handler)
+    return logger
+
+
+unheard = _unheard()
 
 
 def _no_traceback(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -114,8 +127,9 @@ class Metrics:
         self.model.labels(version).set(1)
         self._version = version
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts a request. There are few of each, so what counts them is looked up once."""
+    def answered(self, method: str, route: str, status: int, seconds: float, counted: bool = True) -> None:
+        """Counts a request, or only gets ready to. There are few of each, so what counts them is looked
+        up once."""
         key = (method, route, status)
         if key not in self._answered:
             self._answered[key] = (
@@ -123,14 +137,15 @@ class Metrics:
                 self.seconds.labels(route),
             )
         counter, histogram = self._answered[key]
-        counter.inc()
-        histogram.observe(seconds)
+        counter.inc(counted)
+        if counted:
+            histogram.observe(seconds)
 
-    def count(self, predictions: Iterable[Prediction]) -> None:
-        """Counts what was classified."""
+    def count(self, predictions: Iterable[Prediction], counted: bool = True) -> None:
+        """Counts what was classified, or only gets ready to."""
         counts = Tally((said.category, said.needs_review) for said in predictions)
         for (category, needs_review), n in counts.items():
-            self.predictions.labels(category, "true" if needs_review else "false").inc(n)
+            self.predictions.labels(category, "true" if needs_review else "false").inc(n * counted)
 
     def text(self, depth: int | None, jobs: tuple[dict[str, int], int, float] | None = None) -> bytes:
         """All metrics in the text format of Prometheus, with the depth of the queue where known.
