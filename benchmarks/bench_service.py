@@ -160,11 +160,11 @@ def start(path: Path, rounds: int) -> dict[str, float]:
             began = time.perf_counter()
             process, url = _begin(folder)
             try:
-                _wait(url)
-                ready.append(time.perf_counter() - began)
-                times = load(int(url.rsplit(":")[-1]), "/v1/classify", bodies, 1, 60, most=110)["ms"]
-                first.append(times[0])
-                hundredth += times[90:]
+                # The client begins while the service does: it is there in the moment that this is ready.
+                found = load(int(url.rsplit(":")[-1]), "/v1/classify", bodies, 1, 60, most=110)
+                ready.append(found["ready"] - began)
+                first.append(found["ms"][0])
+                hundredth += found["ms"][90:]
             finally:
                 process.terminate()
                 process.wait()
