@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from model import ModelError
+from model.lean import without_scipy
 from service import arrow, processes
 from service.diff import Diff
 from service.files import BadFile, Chunk, File, Options, format_of, number_rows
@@ -61,8 +62,7 @@ class Stopped(Exception):
 class Crew:
     """Worker processes and the chunks that they have in hand.
 
-    The processes begin at once, and read the model while this one prepares the job. Raises RelabelError
-    where they cannot.
+    The processes begin at once and read the model. Raises RelabelError where they cannot.
     """
 
     def __init__(self, job: Job) -> None:
@@ -99,10 +99,6 @@ class Crew:
 
     def close(self) -> None:
         """Ends the processes, whatever they do, and takes away what they leave half done."""
-        self._let_go()
-        processes.end()
-
-    def _let_go(self) -> None:
         for process in list((self._pool._processes or {}).values()):
             process.kill()
         self._pool.shutdown(wait=True)
@@ -111,14 +107,16 @@ class Crew:
 
     def _hire(self) -> None:
         while True:
-            processes.begin()
-            self._pool = ProcessPoolExecutor(self._job.workers, processes.CONTEXT, _settle)
+            self._pool = processes.pool(self._job.workers, _settle)
             try:
                 self._warm = [self._pool.submit(_warm_up, self._job.models) for _ in range(self._job.workers)]
                 return
             except (EOFError, ConnectionError):  # the server was killed before it had forked
-                self._let_go()
+                self.close()
                 self._count_death()
+            except OSError as error:
+                self.close()
+                raise processes.unusable(error) from error
 
     def _chunks(self, file: File) -> Iterator[Chunk]:
         """What of a file is to be done."""
@@ -185,7 +183,7 @@ class Crew:
         """A worker was killed, and the pool with it: another one does what was in hand."""
         self._count_death()
         lost += [chunk for chunk, _ in self._hands.values()]
-        self._let_go()
+        self.close()
         self._hands.clear()
         self._hire()
         for chunk in lost:
@@ -217,6 +215,7 @@ def _settle() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    without_scipy()
 
     def watch() -> None:
         if (parent := parent_process()) is not None:

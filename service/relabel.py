@@ -15,6 +15,7 @@ from typing import Any
 
 import model
 from model import Taxonomy, artifact
+from service import processes
 from service.crew import Crew, Job, Progress, Stopped, drop
 from service.diff import Diff
 from service.diff_page import page
@@ -58,15 +59,26 @@ def run(
     """
     if job.target.resolve().is_relative_to(job.source.resolve()) and job.source.is_dir():
         raise RelabelError("target_inside", f"{job.target}: lies in the source; choose another target")
-    with closing(Crew(job)) as crew:
-        return _run(job, crew, watch, goes_on)
+    processes.begin()
+    try:
+        about, tree = artifact.read_manifest(job.models), artifact.read_taxonomy(job.models)
+        files, bad = plan(job, tree)
+        with closing(Crew(job)) as crew:
+            return _run(job, crew, about, tree, files, bad, watch, goes_on)
+    finally:
+        processes.end()
 
 
 def _run(
-    job: Job, crew: Crew, watch: Callable[[Progress], None], goes_on: Callable[[], bool]
+    job: Job,
+    crew: Crew,
+    about: artifact.Manifest,
+    tree: Taxonomy,
+    files: list[File],
+    bad: Mapping[int, str],
+    watch: Callable[[Progress], None],
+    goes_on: Callable[[], bool],
 ) -> dict[str, Any]:
-    about, tree = artifact.read_manifest(job.models), artifact.read_taxonomy(job.models)
-    files, bad = plan(job, tree)
     known = {
         "model": about.version,
         "model_sha256": about.sha256,

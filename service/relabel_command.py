@@ -6,6 +6,7 @@ processes reads it, too. What reads and writes databases is imported only where 
 
 import logging
 import os
+import signal
 import sys
 from contextlib import suppress
 from enum import StrEnum
@@ -158,6 +159,7 @@ def relabel(
 
 def by_itself(words: list[str]) -> None:
     """Runs the command without the others of `python -m service`, and ends the process."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: it tidies up
     cli = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     cli.command()(relabel)
     cli(words, prog_name="python -m service relabel")

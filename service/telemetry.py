@@ -5,14 +5,16 @@ import logging
 import sys
 import uuid
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from model import Prediction
 
@@ -89,6 +91,17 @@ def request_id(given: str | None) -> str:
     return str(uuid.uuid4())
 
 
+class Now(Collector):
+    """Metrics as they are at this moment: no worker keeps them, so none adds them to those of others."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics."""
+        return self._families
+
+
 class Metrics:
     """What Prometheus scrapes. `shared` is the folder through which several workers add up."""
 
@@ -157,18 +170,17 @@ class Metrics:
             MultiProcessCollector(registry, str(self._shared))  # type: ignore[no-untyped-call]
         else:
             registry = self._own
-        extra = CollectorRegistry()
-        up = Gauge("ruse_store_up", "1 where the store can be read.", registry=extra)
-        up.set(depth is not None)
+        up = GaugeMetricFamily("ruse_store_up", "1 where the store can be read.", depth is not None)
+        now = [up]
         if depth is not None:
-            queue = Gauge("ruse_queue_depth", "Reports that wait for a person.", registry=extra)
-            queue.set(depth)
+            now.append(GaugeMetricFamily("ruse_queue_depth", "Reports that wait for a person.", depth))
         if jobs is not None:
-            states = Gauge("ruse_relabels", "Relabel jobs.", ("state",), registry=extra)
+            states = GaugeMetricFamily("ruse_relabels", "Relabel jobs.", labels=("state",))
             for state, count in jobs[0].items():
-                states.labels(state).set(count)
-            done = Gauge("ruse_relabel_rows", "Rows done by the job that runs.", registry=extra)
-            done.set(jobs[1])
-            share = Gauge("ruse_relabel_share", "How much of the job that runs is done.", registry=extra)
-            share.set(jobs[2])
+                states.add_metric((state,), count)
+            done = GaugeMetricFamily("ruse_relabel_rows", "Rows done by the job that runs.", jobs[1])
+            share = GaugeMetricFamily("ruse_relabel_share", "How much of the job that runs is done.", jobs[2])
+            now += [states, done, share]
+        extra = CollectorRegistry()
+        extra.register(Now(now))
         return generate_latest(registry) + generate_latest(extra)

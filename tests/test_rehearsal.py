@@ -1,11 +1,15 @@
 """service.rehearsal: requests before the first one."""
 
 import logging
+import time
+from typing import NoReturn
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from model import golden
 from service.rehearsal import TIMES
+from service.security import KeyRing
 from service.telemetry import ACCESS
 from tests.fakes import FakeClassifier
 from tests.serving import serving
@@ -31,3 +35,16 @@ def test_a_service_rehearses_unseen(caplog: pytest.LogCaptureFixture) -> None:
         assert counted(client.get("/metrics").text, "ruse_requests_total") == [1.0]
     routes = [record.__dict__["fields"]["route"] for record in caplog.records if record.name == ACCESS]
     assert routes.count("/v1/classify") == 1
+
+
+def test_a_store_that_is_away_does_not_hold_up_the_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the keys cannot be read the service is ready all the same, without a read for each rehearsal."""
+    reads: list[float] = []
+
+    def away(_: KeyRing) -> NoReturn:
+        reads.append(time.monotonic())
+        raise OperationalError("select", {}, Exception("away"))
+
+    monkeypatch.setattr(KeyRing, "all", away)
+    with serving(FakeClassifier()):
+        assert len(reads) < TIMES / 4

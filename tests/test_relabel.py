@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -187,6 +188,7 @@ def test_a_crew_ends_with_work_that_no_process_has_taken(
             hired.close()
         finally:
             sys.setswitchinterval(usual)
+    processes.end()
     assert not ended
 
 
@@ -233,6 +235,36 @@ def test_a_server_that_is_killed_is_begun_again(
     assert len(killed) == 2
     assert report["rows"] == 12
     assert not workers(os.getpid()), "nor does a server outlive it"
+
+
+def test_the_server_of_the_workers_does_not_hear_of_ctrl_c() -> None:
+    """Ctrl-C in a terminal reaches the server while it imports, which must not tell of it."""
+    processes.begin()
+    (server,) = workers(os.getpid())
+    blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{server}/status").read_text(), re.MULTILINE)
+    processes.end()
+    assert blocked
+    assert int(blocked[1], 16) >> (signal.SIGINT - 1) & 1
+    assert not workers(os.getpid())
+
+
+def test_a_command_that_is_asked_to_end_tidies_up(source: Path, tmp_path: Path) -> None:
+    """SIGTERM ends a command as Ctrl-C does, and nothing of it is left among the temporary files."""
+    for at in range(200):
+        shutil.copy(source / "b.csv", source / f"b{at}.csv")
+    (tmp_path / "tmp").mkdir()
+    with Path(tmp_path / "said").open("wb") as said:
+        command = subprocess.Popen(
+            [sys.executable, "-m", "service", "relabel", source, tmp_path / "out", "--workers", "2"],
+            env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, stderr=said,
+        )  # fmt: skip
+        while not list((tmp_path / "out").glob("part-*")):
+            assert command.poll() is None
+            time.sleep(0.01)
+        command.terminate()
+        assert command.wait() == 130
+    assert "same command goes on" in (tmp_path / "said").read_text()
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_no_folder_for_temporary_files(

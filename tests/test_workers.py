@@ -43,14 +43,17 @@ def ask(it: Served, n: int) -> list[int]:
 
 
 def test_workers_add_up_and_are_begun_again(small_model: Path, tmp_path: Path) -> None:
-    """Metrics are the sum over workers, whichever answers; one that is killed is replaced."""
+    """Metrics are the sum over workers, whichever answers, each once; a worker that is killed is replaced."""
     with served(tmp_path / "log", RUSE_MODELS=str(small_model), RUSE_WORKERS="2") as it:
         first = wait_for_workers(it, 2)
         until_ready(it.client)
         assert set(ask(it, 40)) == {200}
         for _ in range(4):
             with httpx.Client(base_url=it.client.base_url, trust_env=False) as client:
-                found = samples(client.get("/metrics").text)
+                text = client.get("/metrics").text
+                found = samples(text)
+                kinds = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+                assert len(set(kinds)) == len(kinds)
                 assert found["ruse_requests_total", "POST", "/v1/classify", "200"] == 40
                 assert sum(n for key, n in found.items() if key[0] == "ruse_model") == 1
         os.kill(min(first), signal.SIGKILL)
