@@ -87,13 +87,14 @@ def _frame(text: str, chance: random.Random) -> str:
 
 
 def _beside(text: str, phrases: Mapping[str, Sequence[str]], chance: random.Random) -> str:
-    """The text with one of the phrases of its language behind or before it, as a sentence."""
+    """The text with one of the phrases of its language behind or before it: a sentence, a heading, a note."""
     language = language_of(text)
     phrase = chance.choice(phrases[language])
-    stop, gap = (".", " ") if language == "en" else ("。", "")
+    stop, colon, gap = (".", ":", " ") if language == "en" else ("。", "：", "")
+    behind = chance.random() < 0.6
     if phrase[-1].isalnum():
-        phrase += stop
-    return text + gap + phrase if chance.random() < 0.6 else phrase + gap + text
+        phrase += chance.choice((stop, stop, "", "") if behind else (stop, stop, colon, "\n"))
+    return text + gap + phrase if behind else phrase + gap + text
 
 
 def _unname(text: str) -> str:
