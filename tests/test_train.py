@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 import model
 from model import fold
 from model.taxonomy import Taxonomy
-from training import corpora, fit, train, words
+from tests.conftest import PLOTS, stories
+from training import alter, bulk, corpora, fit, train, words
 from training.__main__ import app
 from training.corpora import Example
 
@@ -59,6 +61,45 @@ def test_not_fraud_is_held_back(tree: Taxonomy, small_words: None) -> None:
     )
     harmless = np.array([tree.category_ids[c] == "not_fraud" for c in tree.category_index])
     assert np.allclose(plain - held, 0.5 * harmless, atol=1e-5)
+
+
+def test_a_fit_sees_copies_and_names_beside_the_examples(tree: Taxonomy) -> None:
+    """Copies have the scheme and the batch of their example and weigh less, as do cues and names."""
+    known = examples(4)
+    targets = np.array([tree.scheme_ids.index(str(example.scheme)) for example in known])
+    copies = [[f"copy of {example.id}"] for example in known]
+    texts, columns, batches, weights = train.fitted_on(known, targets, copies, tree, fit.Settings(), True)
+    at = texts.index("copy of 003")
+    assert (columns[at], batches[at], weights[at]) == (targets[3], known[3].batch, train.COPY_WEIGHT)
+    named = texts.index(alter.names("fake_credit_card")[0])
+    assert tree.scheme_ids[columns[named]] == "fake_credit_card"
+    assert (weights[:8] == [1, train.COPY_WEIGHT] * 4).all()
+    assert (weights[8:] == fit.Settings.cue_weight).all()
+    fewer = train.fitted_on(known, targets, [()] * 4, tree, fit.Settings(), False)[0]
+    assert set(fewer) < set(texts)
+    assert not set(alter.names("fake_credit_card")) & set(fewer)
+
+
+def test_many_examples_are_fitted_at_once(
+    tmp_path: Path, tree: Taxonomy, small_words: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above the limit a model is fitted in one go, calibrated on whole batches that the fit did not see, and
+    tells the schemes apart."""
+    monkeypatch.setattr(bulk, "LEAST", 100)
+    column = {scheme: known.id for known in tree.categories for scheme in (s.id for s in known.schemes)}
+    known = [
+        Example(f"{plot}{i}", text, column[plot], plot, None, "en", "Latn", "victim", f"b{i % 12}")
+        for plot in PLOTS
+        if plot in column
+        for i, text in enumerate(stories(plot, 60))
+    ]
+    found = train.train(known, tree, tmp_path, fit.Settings(), {})
+    held = {example.batch for example in found.examples}
+    assert 0 < len(found.examples) <= len(known) / 10
+    assert sum(example.batch in held for example in known) == len(found.examples)
+    said = model.load(tmp_path).classify([example.text for example in found.examples])
+    right = [one.category == example.category for one, example in zip(said, found.examples, strict=True)]
+    assert sum(right) > 0.9 * len(right)
 
 
 def test_reviews_recalibrate_without_a_fit(tmp_path: Path, small_model: Path) -> None:

@@ -20,11 +20,12 @@ from training.corpora import Example
 from training.words import Vocabulary
 
 RELEASE = "1.0.0"
-FOLDS = 5
+FOLDS = 10
 SCHEME_SURE = 0.6  # least share of its category's probability
 COPY_WEIGHT = 0.5
 MANY = 2000  # examples; names of schemes would outweigh fewer, above all those of a scheme that has none
 FEW = 1000  # examples for which another process is not worth its start
+MOST_COPIED = 250_000  # examples with altered copies; of more the fit would take too much memory
 HELD_SHARE, MOST_HELD = 0.1, 25_000  # of the rows of a large corpus, to calibrate on
 
 
@@ -106,29 +107,42 @@ def fit_once(
     settings: fit.Settings,
     watch: Callable[[int, float], None] | None = None,
 ) -> fit.Fitted:
-    """Fit the chosen examples (indices), their altered copies, the taxonomy's cues and, if there are many
-    examples, what people call its schemes."""
-    texts, targets, batches, weights = [], [], [], []
-    for i in chosen:
-        example = stuff.examples[i]
-        texts.append(example.text)
-        weights.append(1.0)
-        texts += stuff.copies[i]
-        weights += [COPY_WEIGHT] * settings.copies
-        targets += [int(stuff.targets[i])] * (settings.copies + 1)
-        batches += [example.batch] * (settings.copies + 1)
-    for cue, column in cues(taxonomy, len(stuff.examples) >= MANY):
-        texts.append(cue)
-        targets.append(column)
-        batches.append("taxonomy")
-        weights.append(settings.cue_weight)
+    """Fit the chosen examples (indices) and what belongs to them."""
+    known = [stuff.examples[i] for i in chosen]
+    copies = [stuff.copies[i] for i in chosen]
+    named = len(stuff.examples) >= MANY
+    rows = fitted_on(known, stuff.targets[chosen], copies, taxonomy, settings, named)
     seen = words.emit([stuff.examples[i].text for i in chosen], table, vocabulary.table())
     moved = meaning.adjust(vocabulary, seen, stuff.meanings[chosen], settings.ridge)
-    fitted = fit.fit(
-        texts, np.array(targets), batches, np.array(weights), np.array(taxonomy.category_index),
-        table, moved, settings, watch,
-    )  # fmt: skip
+    fitted = fit.fit(*rows, np.array(taxonomy.category_index), table, moved, settings, watch)
     return _cautious(fitted, taxonomy, settings)
+
+
+Rows = tuple[list[str], np.ndarray, list[str], np.ndarray]  # texts, targets, batches and weights of a fit
+
+
+def fitted_on(
+    examples: Sequence[Example],
+    targets: np.ndarray,
+    copies: Sequence[Sequence[str]],
+    taxonomy: Taxonomy,
+    settings: fit.Settings,
+    named: bool,
+) -> Rows:
+    """What a fit of examples (n,) sees: them, their altered copies (n,), the taxonomy's cues and, if `named`,
+    what people call its schemes."""
+    texts, columns, batches, weights = [], [], [], []
+    for example, column, altered in zip(examples, targets.tolist(), copies, strict=True):
+        texts += [example.text, *altered]
+        columns += [column] * (1 + len(altered))
+        batches += [example.batch] * (1 + len(altered))
+        weights += [1.0] + [COPY_WEIGHT] * len(altered)
+    for cue, column in cues(taxonomy, named):
+        texts.append(cue)
+        columns.append(column)
+        batches.append("taxonomy")
+        weights.append(settings.cue_weight)
+    return texts, np.array(columns), batches, np.array(weights)
 
 
 def _cautious(fitted: fit.Fitted, taxonomy: Taxonomy, settings: fit.Settings) -> fit.Fitted:
@@ -243,7 +257,7 @@ def _in_folds(
     known: list[Example], targets: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, table: Fold,
     vocabulary: Vocabulary, settings: fit.Settings, keep: Path | None,
 ) -> Way:  # fmt: skip
-    """Every row is scored by one of five fits without its batch; the model is fitted on all."""
+    """Every row is scored by a fit without its batch; the model is fitted on all."""
     with bars.step("altered copies, and the meanings of whole texts"):
         stuff = material(known, taxonomy, settings, groups=groups, targets=targets)
     scores = held_out_scores(stuff, taxonomy, table, vocabulary, settings, keep)
@@ -258,7 +272,7 @@ def _in_bulk(
     known: list[Example], targets: np.ndarray, groups: np.ndarray, taxonomy: Taxonomy, table: Fold,
     vocabulary: Vocabulary, settings: fit.Settings, keep: Path | None,
 ) -> Way:  # fmt: skip
-    """A tenth of the rows, whole batches, is held out of the one fit; there are no altered copies."""
+    """A tenth of the rows, whole batches, is held out of the one fit; of very many there are no copies."""
     wanted = min(int(HELD_SHARE * len(known)), MOST_HELD)
     sizes = Counter(example.batch for example in known)
     out: set[str] = set()
@@ -271,10 +285,13 @@ def _in_bulk(
     held = np.array([example.batch in out for example in known])
     at = np.flatnonzero(held)
     inside = np.flatnonzero(~held & ~np.isin(groups, groups[at]))
-    fitted = bulk.fit_all(
-        [known[i].text for i in inside], targets[inside], [known[i].batch for i in inside],
-        np.array(taxonomy.category_index), table, vocabulary, settings,
-    )  # fmt: skip
+    some = [known[i] for i in inside]
+    copies: Sequence[Sequence[str]] = [()] * len(some)
+    if len(some) <= MOST_COPIED:
+        with bars.step("altered copies"):
+            copies = alter.copies(some, settings.copies, settings.seed, FEW)
+    rows = fitted_on(some, targets[inside], copies, taxonomy, settings, named=True)
+    fitted = bulk.fit_all(*rows, np.array(taxonomy.category_index), table, vocabulary, settings)
     fitted = _cautious(fitted, taxonomy, settings)
     scores = bulk.scores(fitted, [known[i].text for i in at], table)
     return fitted, at, scores
