@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 import time
+from math import inf
 from typing import Any
 
 END = b"\r\n\r\n"
@@ -20,7 +21,7 @@ READY = b"GET /health/ready HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 class Connection(asyncio.Protocol):
     """Sends requests until the time or their number is over."""
 
-    def __init__(self, requests: list[bytes], first: int, most: int, until: float) -> None:
+    def __init__(self, requests: list[bytes], first: int, until: float, most: float = inf) -> None:
         self.done = asyncio.get_running_loop().create_future()
         self.times: list[float] = []
         self._requests, self._at, self._most, self._until = requests, first, most, until
@@ -87,25 +88,36 @@ async def until_ready(port: int, until: float) -> float:
     raise RuntimeError("the service is not ready")
 
 
-async def run(port: int, path: str, bodies: list[Any], connections: int, seconds: float, most: int) -> Any:
+async def run(port: int, path: str, bodies: list[Any], connections: int, seconds: float, apart: int) -> Any:
     """How many answers a second came; of the first connection the milliseconds of each, and when by
-    `time.perf_counter` the service was ready, which is asked before over a connection of its own."""
+    `time.perf_counter` the service was ready, which is asked before over a connection of its own.
+
+    First come `apart` requests each on a connection of its own; `apart_ms` are the milliseconds of each.
+    """
     requests = [request(path, fields) for fields in bodies]
     loop = asyncio.get_running_loop()
     ready = await until_ready(port, time.perf_counter() + seconds)
+    alone = []
+    for k in range(apart):
+        _, one = await loop.create_connection(
+            lambda k=k: Connection([requests[k % len(requests)]], 0, inf, most=1), "127.0.0.1", port
+        )
+        await one.done
+        alone += one.times
     began = time.perf_counter()
     crew = []
     for k in range(connections):
         first = k * len(requests) // connections
         _, one = await loop.create_connection(
-            lambda first=first: Connection(requests, first, most, began + seconds), "127.0.0.1", port
+            lambda first=first: Connection(requests, first, began + seconds), "127.0.0.1", port
         )
         crew.append(one)
     await asyncio.gather(*(one.done for one in crew))
     passed = time.perf_counter() - began
     return {
         "rate": sum(len(one.times) for one in crew) / passed,
-        "ms": [t * 1e3 for t in crew[0].times],
+        "ms": [t * 1e3 for one in crew[:1] for t in one.times],
+        "apart_ms": [t * 1e3 for t in alone],
         "ready": ready,
     }
 

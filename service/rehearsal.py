@@ -33,7 +33,7 @@ def is_rehearsal(scope: Scope) -> bool:
 
 
 async def rehearse(app: ASGIApp) -> None:
-    """Classifies a text of ours some times, over a connection of which nobody else has an end."""
+    """Classifies a text of ours some times, each time over a connection of which nobody else has an end."""
 
     async def marked(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, MARK: True}, receive, send)
@@ -42,15 +42,20 @@ async def rehearse(app: ASGIApp) -> None:
         marked, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
         proxy_headers=False, server_header=False,
     )  # fmt: skip
+    for _ in range(TIMES):
+        with suppress(OSError, EOFError, ValueError):  # whatever is wrong, the first client is told
+            await _once(config)
+
+
+async def _once(config: uvicorn.Config) -> None:
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     await loop.connect_accepted_socket(lambda: Protocol(config, ServerState(), {}), theirs)
     reader, writer = await asyncio.open_connection(sock=ours)
-    with suppress(OSError, EOFError, ValueError):  # whatever is wrong, the first client is told
-        for _ in range(TIMES):
-            writer.write(_REQUEST)
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(head.partition(_LENGTH)[2].partition(b"\r")[0]))
-    writer.close()
-    with suppress(OSError):
+    try:
+        writer.write(_REQUEST)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(_LENGTH)[2].partition(b"\r")[0]))
+    finally:
+        writer.close()
         await writer.wait_closed()
