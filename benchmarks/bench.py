@@ -56,7 +56,7 @@ ROWS = {
     ),
     "fit": Row(
         "fit, 64 schemes, features included, 2 cores",
-        "scikit-learn, the same features and classes, 30 steps",
+        "scikit-learn, the same features and classes, to the same loss",
         "seconds",
         least=4,
     ),

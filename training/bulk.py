@@ -224,6 +224,7 @@ def fit_all(
     table: Fold,
     vocabulary: Vocabulary,
     settings: fit.Settings,
+    steps: int = STEPS,
 ) -> fit.Fitted:
     """Fit schemes `targets` (n_texts,) on texts, with a weight each.
 
@@ -239,9 +240,9 @@ def fit_all(
     importance = weights * fit.balanced(targets, categories, settings.balance)
     with bars.step("fit row by row", ROUNDS) as move:
         first = begin(rows, targets, importance, features.idf, categories, settings, move)
-    with bars.step("fit all rows at once", STEPS) as move:
+    with bars.step("fit all rows at once", steps) as move:
         found, bias, loss = descend(
-            rows, targets, importance, features.idf, *first, categories, settings, STEPS,
+            rows, targets, importance, features.idf, *first, categories, settings, steps,
             lambda step, loss: move(step),
         )  # fmt: skip
     return fit.Fitted(features, found, bias, loss, settings.sharpening)
