@@ -22,7 +22,7 @@ from benchmarks.bench import BEFORE as RECORD
 from model import artifact, kernel
 from model.classifier import SHIPPED, load
 from model.encoding import encode
-from training import alter, corpora, heldout, train, words
+from training import alter, corpora, cues, heldout, train, words
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = "8b0ade4"
@@ -76,7 +76,7 @@ def main() -> None:
     own = corpora.read(corpora.listed()["own"], tree)
     sets = dict(bench_kernel.measured())
     measured = [e.text for examples in sets.values() for e in examples]
-    texts = [e.text for e in own] + measured + [cue for cue, _ in train.cues(tree, named=True)]
+    texts = [e.text for e in own] + measured + [cue for cue, _ in cues.listed(tree, named=True)]
     known = classifier.manifest.trained_on["settings"]
     texts += chain.from_iterable(alter.copies(own, known["copies"], known["seed"], train.FEW))
     arrays = artifact.load(SHIPPED)[1]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from model import fold, taxonomy
-from training import collect, corpora, evaluate, fit, heldout, quarantine, train, words
+from training import collect, corpora, cues, evaluate, fit, heldout, quarantine, train, words
 from training.collect import Row
 from training.corpora import Example
 
@@ -52,8 +52,8 @@ class Lab:
         ids, index = list(self.tree.scheme_ids), np.array(self.tree.category_index)
         rows = [examples[i] for i in inside]
         targets = np.array([ids.index(str(e.scheme)) for e in rows])
-        texts = [e.text for e in rows] + [cue for cue, _ in train.cues(self.tree)]
-        targets = np.append(targets, [column for _, column in train.cues(self.tree)])
+        texts = [e.text for e in rows] + [cue for cue, _ in cues.listed(self.tree)]
+        targets = np.append(targets, [column for _, column in cues.listed(self.tree)])
         batches = [e.batch for e in rows] + ["taxonomy"] * (len(texts) - len(rows))
         weights = np.append(np.ones(len(rows)), np.full(len(texts) - len(rows), SETTINGS.cue_weight))
         fitted = fit.fit(

@@ -152,6 +152,8 @@ def relabel(
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         raise typer.Exit(STOPPED) from None
+    finally:
+        processes.end()
     say(report, f"report: {target}/{FOLDER}/report.html")
     if report["bad_files"]:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from conftest import stories
 
 from model import taxonomy
 from model.kernel import Fold
-from training import fit, guess, train, words
+from training import cues, fit, guess, words
 from training.corpora import Example
 
 
@@ -25,7 +25,7 @@ def test_schemes_are_guessed_inside_the_category(
     ]
     examples = [replace(e, scheme=None) if i % 2 else e for i, e in enumerate(known)]
     vocabulary = words.make([e.text for e in known], table)
-    columns = guess.columns(examples, train.cues(tree), tree, table, vocabulary, fit.Settings())
+    columns = guess.columns(examples, cues.listed(tree), tree, table, vocabulary, fit.Settings())
     names = [tree.scheme_ids[column] for column in columns]
     assert all(name == e.scheme for name, e in zip(names, examples, strict=True) if e.scheme)
     homes = [tree.category_ids[tree.category_index[column]] for column in columns]

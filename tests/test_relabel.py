@@ -217,18 +217,25 @@ def test_workers_that_die_again_and_again(
     assert caught.value.code == "workers_died"
 
 
+def server() -> int:
+    """The server of this process's workers, once the system shows it."""
+    while not (there := workers(os.getpid())):
+        time.sleep(0.001)
+    return there[0]
+
+
 def test_a_server_that_is_killed_is_begun_again(
     source: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the server of the workers is killed before it has forked one, the job goes on with another."""
-    usual, killed = processes.begin, []
+    usual = processes.begin
+    killed: list[int] = []
 
     def begin() -> None:
         usual()
         if len(killed) < 2:
-            server = workers(os.getpid())
-            os.kill(server[0], signal.SIGKILL)
-            killed.extend(server)
+            killed.append(server())
+            os.kill(killed[-1], signal.SIGKILL)
 
     monkeypatch.setattr(processes, "begin", begin)
     report = relabel.run(Job(source / "a.parquet", tmp_path / "out", models))
@@ -240,8 +247,7 @@ def test_a_server_that_is_killed_is_begun_again(
 def test_the_server_of_the_workers_does_not_hear_of_ctrl_c() -> None:
     """Ctrl-C in a terminal reaches the server while it imports, which must not tell of it."""
     processes.begin()
-    (server,) = workers(os.getpid())
-    blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{server}/status").read_text(), re.MULTILINE)
+    blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{server()}/status").read_text(), re.MULTILINE)
     processes.end()
     assert blocked
     assert int(blocked[1], 16) >> (signal.SIGINT - 1) & 1

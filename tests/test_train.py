@@ -14,7 +14,7 @@ import model
 from model import fold
 from model.taxonomy import Taxonomy
 from tests.conftest import PLOTS, stories
-from training import alter, bulk, corpora, fit, train, words
+from training import alter, bulk, corpora, cues, fit, train, words
 from training.__main__ import app
 from training.corpora import Example
 
@@ -43,7 +43,7 @@ def test_a_batch_never_straddles_folds(tree: Taxonomy) -> None:
 
 def test_the_cues_of_every_scheme_are_weak_examples(tree: Taxonomy) -> None:
     """The taxonomy's own words are fitted beside the corpus, for every scheme."""
-    assert {column for _, column in train.cues(tree)} == set(range(len(tree.scheme_ids)))
+    assert {column for _, column in cues.listed(tree)} == set(range(len(tree.scheme_ids)))
 
 
 def test_not_fraud_is_held_back(tree: Taxonomy, small_words: None) -> None:
@@ -68,14 +68,14 @@ def test_a_fit_sees_copies_and_names_beside_the_examples(tree: Taxonomy) -> None
     known = examples(4)
     targets = np.array([tree.scheme_ids.index(str(example.scheme)) for example in known])
     copies = [[f"copy of {example.id}"] for example in known]
-    texts, columns, batches, weights = train.fitted_on(known, targets, copies, tree, fit.Settings(), True)
+    texts, columns, batches, weights = cues.beside(known, targets, copies, tree, fit.Settings(), True)
     at = texts.index("copy of 003")
-    assert (columns[at], batches[at], weights[at]) == (targets[3], known[3].batch, train.COPY_WEIGHT)
+    assert (columns[at], batches[at], weights[at]) == (targets[3], known[3].batch, cues.COPY_WEIGHT)
     named = texts.index(alter.names("fake_credit_card")[0])
     assert tree.scheme_ids[columns[named]] == "fake_credit_card"
-    assert (weights[:8] == [1, train.COPY_WEIGHT] * 4).all()
+    assert (weights[:8] == [1, cues.COPY_WEIGHT] * 4).all()
     assert (weights[8:] == fit.Settings.cue_weight).all()
-    fewer = train.fitted_on(known, targets, [()] * 4, tree, fit.Settings(), False)[0]
+    fewer = cues.beside(known, targets, [()] * 4, tree, fit.Settings(), False)[0]
     assert set(fewer) < set(texts)
     assert not set(alter.names("fake_credit_card")) & set(fewer)
 

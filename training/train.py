@@ -15,15 +15,13 @@ from model import artifact, fold
 from model.classifier import load
 from model.kernel import Fold
 from model.taxonomy import Taxonomy
-from training import alter, bars, bulk, calibrate, fit, guess, heldout, meaning, words
+from training import alter, bars, bulk, calibrate, cues, fit, guess, heldout, meaning, words
 from training.corpora import Example
 from training.words import Vocabulary
 
 RELEASE = "1.0.0"
 FOLDS = 10
 SCHEME_SURE = 0.6  # least share of its category's probability
-COPY_WEIGHT = 0.5
-MANY = 2000  # examples; names of schemes would outweigh fewer, above all those of a scheme that has none
 FEW = 1000  # examples for which another process is not worth its start
 MOST_COPIED = 250_000  # examples with altered copies; of more the fit would take too much memory
 HELD_SHARE, MOST_HELD = 0.1, 25_000  # of the rows of a large corpus, to calibrate on
@@ -91,13 +89,6 @@ def material(
     )  # fmt: skip
 
 
-def cues(taxonomy: Taxonomy, named: bool = False) -> list[tuple[str, int]]:
-    """The taxonomy's own words, `named` with what people call its schemes: weak examples (text, column)."""
-    schemes = [scheme for category in taxonomy.categories for scheme in category.schemes]
-    said = [(*scheme.cues, *(alter.names(scheme.id) if named else ())) for scheme in schemes]
-    return [(cue, column) for column, texts in enumerate(said) for cue in texts]
-
-
 def fit_once(
     stuff: Material,
     chosen: np.ndarray,
@@ -110,39 +101,12 @@ def fit_once(
     """Fit the chosen examples (indices) and what belongs to them."""
     known = [stuff.examples[i] for i in chosen]
     copies = [stuff.copies[i] for i in chosen]
-    named = len(stuff.examples) >= MANY
-    rows = fitted_on(known, stuff.targets[chosen], copies, taxonomy, settings, named)
+    named = len(stuff.examples) >= cues.MANY
+    rows = cues.beside(known, stuff.targets[chosen], copies, taxonomy, settings, named)
     seen = words.emit([stuff.examples[i].text for i in chosen], table, vocabulary.table())
     moved = meaning.adjust(vocabulary, seen, stuff.meanings[chosen], settings.ridge)
     fitted = fit.fit(*rows, np.array(taxonomy.category_index), table, moved, settings, watch)
     return _cautious(fitted, taxonomy, settings)
-
-
-Rows = tuple[list[str], np.ndarray, list[str], np.ndarray]  # texts, targets, batches and weights of a fit
-
-
-def fitted_on(
-    examples: Sequence[Example],
-    targets: np.ndarray,
-    copies: Sequence[Sequence[str]],
-    taxonomy: Taxonomy,
-    settings: fit.Settings,
-    named: bool,
-) -> Rows:
-    """What a fit of examples (n,) sees: them, their altered copies (n,), the taxonomy's cues and, if `named`,
-    what people call its schemes."""
-    texts, columns, batches, weights = [], [], [], []
-    for example, column, altered in zip(examples, targets.tolist(), copies, strict=True):
-        texts += [example.text, *altered]
-        columns += [column] * (1 + len(altered))
-        batches += [example.batch] * (1 + len(altered))
-        weights += [1.0] + [COPY_WEIGHT] * len(altered)
-    for cue, column in cues(taxonomy, named):
-        texts.append(cue)
-        columns.append(column)
-        batches.append("taxonomy")
-        weights.append(settings.cue_weight)
-    return texts, np.array(columns), batches, np.array(weights)
 
 
 def _cautious(fitted: fit.Fitted, taxonomy: Taxonomy, settings: fit.Settings) -> fit.Fitted:
@@ -224,7 +188,7 @@ def train(
     some = known[:: len(known) // bulk.SAMPLE + 1] if many else known
     with bars.step("words and their meanings"):
         vocabulary = words.make([example.text for example in some], table)
-        targets = guess.columns(known, cues(taxonomy), taxonomy, table, vocabulary, settings)
+        targets = guess.columns(known, cues.listed(taxonomy), taxonomy, table, vocabulary, settings)
     way = _in_bulk if many else _in_folds
     fitted, at, scores = way(known, targets, groups, taxonomy, table, vocabulary, settings, keep)
     held = [known[i] for i in at]
@@ -290,7 +254,7 @@ def _in_bulk(
     if len(some) <= MOST_COPIED:
         with bars.step("altered copies"):
             copies = alter.copies(some, settings.copies, settings.seed, FEW)
-    rows = fitted_on(some, targets[inside], copies, taxonomy, settings, named=True)
+    rows = cues.beside(some, targets[inside], copies, taxonomy, settings, named=True)
     fitted = bulk.fit_all(*rows, np.array(taxonomy.category_index), table, vocabulary, settings)
     fitted = _cautious(fitted, taxonomy, settings)
     scores = bulk.scores(fitted, [known[i].text for i in at], table)
