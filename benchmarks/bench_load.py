@@ -14,7 +14,7 @@ from typing import Any
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
 OK = b"HTTP/1.1 200"
-PAUSE = 0.002  # seconds between two questions
+PAUSE, PATIENCE = 0.002, 60  # seconds between two questions whether it is ready, and for how long
 READY = b"GET /health/ready HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
 
 
@@ -73,8 +73,9 @@ def request(path: str, fields: Any) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def until_ready(port: int, until: float) -> float:
+async def until_ready(port: int) -> float:
     """When the service said that it is ready. Raises RuntimeError where it did not in time."""
+    until = time.perf_counter() + PATIENCE
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until:
         writer.write(READY)
@@ -96,7 +97,7 @@ async def run(port: int, path: str, bodies: list[Any], connections: int, seconds
     """
     requests = [request(path, fields) for fields in bodies]
     loop = asyncio.get_running_loop()
-    ready = await until_ready(port, time.perf_counter() + seconds)
+    ready = await until_ready(port)
     alone = []
     for k in range(apart):
         _, one = await loop.create_connection(

@@ -8,9 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def serve(kind: str, folder: str) -> None:
 
 @contextmanager
 def running(kind: str) -> Iterator[Callable[[], int]]:
-    """A server on the last core, its log thrown away; what waits for it and gives its port."""
+    """A server on the last core, its log thrown away; what gives its port once it listens."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.bench_service", kind, folder]
         process = subprocess.Popen(
@@ -75,9 +74,7 @@ def running(kind: str) -> Iterator[Callable[[], int]]:
         output = process.stdout
 
         def port() -> int:
-            url = output.readline().decode().strip()
-            _wait(url)
-            return int(url.rsplit(":")[-1])
+            return int(output.readline().decode().strip().rsplit(":")[-1])
 
         try:
             yield port
@@ -189,13 +186,6 @@ def _begin(folder: str) -> tuple[subprocess.Popen[bytes], str]:
         if listens := re.search(rb"http://[\d.:]+", line):
             return process, listens[0].decode()
     raise RuntimeError("the service did not start")
-
-
-def _wait(url: str) -> None:
-    while True:
-        with suppress(OSError), urllib.request.urlopen(f"{url}/health/ready", timeout=5):
-            return
-        time.sleep(0.002)
 
 
 if __name__ == "__main__":

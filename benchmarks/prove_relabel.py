@@ -83,6 +83,7 @@ class Run:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=kept | settings, stdout=sink, stderr=sink, start_new_session=True
             )
+        self._began = time.monotonic()
 
     def kill(self, whom: str) -> bool:
         """kill -9 of a `worker`, the `parent` or `both`; whether there was somebody to kill."""
@@ -114,6 +115,11 @@ class Run:
     def wait(self, timeout: float = 7_200) -> int:
         """Its exit code."""
         return self.process.wait(timeout)
+
+    def seconds(self) -> float:
+        """How long it took; it must end well."""
+        assert self.wait() == 0, self.said()
+        return time.monotonic() - self._began
 
     def said(self) -> str:
         """What it said."""
@@ -272,7 +278,6 @@ def spark(folder: Path, source: Path, **settings: str) -> dict[str, Any]:
 def large(folder: Path, source: Path, workers: int, **settings: str) -> dict[str, Any]:
     """One run over a large file: rate, and memory (PSS, summed over all processes) as it goes."""
     run = Run(source, folder / "large", "--workers", str(workers), **settings)
-    began = time.monotonic()
     sizes: list[int] = []
 
     def sample() -> None:
@@ -282,8 +287,7 @@ def large(folder: Path, source: Path, workers: int, **settings: str) -> dict[str
 
     watch = threading.Thread(target=sample)
     watch.start()
-    assert run.wait() == 0, run.said()
-    seconds = time.monotonic() - began
+    seconds = run.seconds()
     watch.join()
     rows = pq.ParquetFile(source).metadata.num_rows
     tenth = max(len(sizes) // 10, 1)

@@ -61,45 +61,37 @@ def run(
         raise RelabelError("target_inside", f"{job.target}: lies in the source; choose another target")
     processes.begin()
     try:
-        about, tree = artifact.read_manifest(job.models), artifact.read_taxonomy(job.models)
-        files, bad = plan(job, tree)
-        with closing(Crew(job)) as crew:
-            return _run(job, crew, about, tree, files, bad, watch, goes_on)
+        return _run(job, watch, goes_on)
     finally:
         processes.end()
 
 
-def _run(
-    job: Job,
-    crew: Crew,
-    about: artifact.Manifest,
-    tree: Taxonomy,
-    files: list[File],
-    bad: Mapping[int, str],
-    watch: Callable[[Progress], None],
-    goes_on: Callable[[], bool],
-) -> dict[str, Any]:
+def _run(job: Job, watch: Callable[[Progress], None], goes_on: Callable[[], bool]) -> dict[str, Any]:
+    about, tree = artifact.read_manifest(job.models), artifact.read_taxonomy(job.models)
+    files, bad = plan(job, tree)
     known = {
         "model": about.version,
         "model_sha256": about.sha256,
         "taxonomy": tree.version,
         "options": job.options.as_dict(),
     }
-    crew.wait_for_model()
-    try:
-        with closing(Manifest(job.target, known, [f.fingerprint() for f in files], job.restart)) as manifest:
-            progress = Progress(sum(file.size for file in files if file.number not in bad))
-            for at, reason in bad.items():
-                drop(manifest, progress, files[at], reason)
-            crew.work(files, about.sha256, manifest, progress, watch, goes_on)
-            total = Diff()
-            for diff in manifest.diffs():
-                total.merge(diff)
-            report = _report(job, about, tree, total, progress.bad)
-            manifest.report(report, page(report))
-            return report
-    except OSError as error:
-        raise _unusable(job.target, error) from error
+    fingerprints = [f.fingerprint() for f in files]
+    with closing(Crew(job)) as crew:
+        crew.wait_for_model()
+        try:
+            with closing(Manifest(job.target, known, fingerprints, job.restart)) as manifest:
+                progress = Progress(sum(file.size for file in files if file.number not in bad))
+                for at, reason in bad.items():
+                    drop(manifest, progress, files[at], reason)
+                crew.work(files, about.sha256, manifest, progress, watch, goes_on)
+                total = Diff()
+                for diff in manifest.diffs():
+                    total.merge(diff)
+                report = _report(job, about, tree, total, progress.bad)
+                manifest.report(report, page(report))
+                return report
+        except OSError as error:
+            raise _unusable(job.target, error) from error
 
 
 def preview(job: Job, rows: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import orjson
 import structlog
@@ -41,10 +42,8 @@ def configure_logs() -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    brisk = logging.StreamHandler(sys.stderr)
-    brisk.setFormatter(AccessFormatter())
     access = logging.getLogger(ACCESS)
-    access.handlers[:], access.propagate = [brisk], False
+    access.handlers[:], access.propagate = [_access_lines(sys.stderr)], False
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -59,12 +58,17 @@ class AccessFormatter(logging.Formatter):
         return orjson.dumps(line | {"timestamp": at}).decode()
 
 
+def _access_lines(stream: TextIO) -> logging.Handler:
+    """Writes the lines of requests to a stream."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(AccessFormatter())
+    return handler
+
+
 def _unheard() -> logging.Logger:
     """A logger of requests like the real one, whose lines go nowhere."""
     logger = logging.Logger("ruse.rehearsal", logging.INFO)
-    handler = logging.StreamHandler(io.StringIO())
-    handler.setFormatter(AccessFormatter())
-    logger.addHandler(handler)
+    logger.addHandler(_access_lines(io.StringIO()))
     return logger
 
 

@@ -103,7 +103,7 @@ def fit_once(
     copies = [stuff.copies[i] for i in chosen]
     named = len(stuff.examples) >= cues.MANY
     rows = cues.beside(known, stuff.targets[chosen], copies, taxonomy, settings, named)
-    seen = words.emit([stuff.examples[i].text for i in chosen], table, vocabulary.table())
+    seen = words.emit([example.text for example in known], table, vocabulary.table())
     moved = meaning.adjust(vocabulary, seen, stuff.meanings[chosen], settings.ridge)
     fitted = fit.fit(*rows, np.array(taxonomy.category_index), table, moved, settings, watch)
     return _cautious(fitted, taxonomy, settings)
